@@ -1,0 +1,1 @@
+"""Shopping Lens: train, compare and serve embedding models of product images."""

@@ -1,0 +1,23 @@
+"""Strict configuration: Hydra YAML checked against the constructors that it describes.
+
+The schema of a part (a node with `_target_`) is the signature of the callable that it names: only its parameters
+may be given, and each value must fit its type hint. Everything else in lens takes plain values and knows no Hydra.
+"""
+
+from lens.config.build import build, plain
+from lens.config.check import check
+from lens.config.entry import entry
+from lens.config.preflight import compose_file
+from lens.config.schema import EvaluateConfig, Node, Nodes, TrainConfig
+
+__all__ = [
+    "EvaluateConfig",
+    "Node",
+    "Nodes",
+    "TrainConfig",
+    "build",
+    "check",
+    "compose_file",
+    "entry",
+    "plain",
+]

@@ -1,0 +1,118 @@
+"""Convolutional autoencoder: the picture is rebuilt from 128 numbers, and these numbers are the embedding."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lens.errors import LensError
+from lens.models.optim import OptimizerName, Schedule, configure
+from lens.models.weights import load_or_fall_back
+
+
+class Autoencoder(pl.LightningModule):
+    """Four strided convolutions with ReLU, a dense bottleneck, and a mirrored ConvTranspose decoder; MSE on pixels.
+
+    Args:
+        image_size: height and width of the pictures in pixels, divisible by 16.
+        channels: feature maps after each of the four convolutions.
+        embedding_size: size of the bottleneck.
+        weights: ``random``, or the path of a state_dict; none are published for this network.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        channels: tuple[int, int, int, int] = (32, 64, 128, 256),
+        embedding_size: int = 128,
+        weights: str = "random",
+        learning_rate: float = 1e-4,
+        optimizer: OptimizerName = "adam",
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        schedule: Schedule = "constant",
+    ) -> None:
+        super().__init__()
+        if image_size < 16 or image_size % 16:
+            raise LensError(f"model.image_size={image_size}: the autoencoder needs a multiple of 16, e.g. 64 or 224.")
+        self.image_size, self.embedding_size = image_size, embedding_size
+        self.optimization: dict[str, Any] = {
+            "learning_rate": learning_rate,
+            "optimizer": optimizer,
+            "weight_decay": weight_decay,
+            "warmup_steps": warmup_steps,
+            "schedule": schedule,
+        }
+        if weights == "pretrained":
+            raise LensError("model.weights=pretrained: no weights are published for the autoencoder; give random or a path.")
+        network, self.weights_source = load_or_fall_back(
+            weights,
+            random=lambda: build_network(image_size, tuple(channels), embedding_size),
+            local=lambda path: _with_state(build_network(image_size, tuple(channels), embedding_size), path),
+            pretrained=lambda _: build_network(image_size, tuple(channels), embedding_size),
+            name="autoencoder",
+            url="",
+        )
+        self.encoder, self.decoder = network["encoder"], network["decoder"]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The reconstruction [B, 3, H, W] in [0, 1] of images of the same shape."""
+        return self.decoder(self._encode(images)).float()
+
+    def _encode(self, images: Tensor) -> Tensor:
+        return self.encoder(images.contiguous(memory_format=torch.channels_last))
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Unit vectors [B, D] of images [B, 3, H, W], float in [0, 1]."""
+        return F.normalize(self._encode(images).float(), dim=1)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """The same as calling the model: images [B, 3, H, W] rebuilt."""
+        return self(images)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        return self._loss(batch, "train")
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        return self._loss(batch, "val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        return self._loss(batch, "test")
+
+    def _loss(self, batch: dict[str, Any], stage: str) -> Tensor:
+        images = batch["image"]
+        loss = F.mse_loss(self(images), images)
+        self.log(
+            f"{stage}/loss", loss, batch_size=len(images), on_step=stage == "train", on_epoch=True, prog_bar=True
+        )
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        total = int(self.trainer.estimated_stepping_batches)
+        return configure(self.parameters(), total_steps=total, **self.optimization)
+
+
+def build_network(image_size: int, channels: tuple[int, ...], embedding_size: int) -> nn.ModuleDict:
+    """Encoder [B, 3, S, S] → [B, D] and decoder back, as a pair."""
+    side = image_size // 16
+    widths = (3, *channels)
+    encoder: list[nn.Module] = []
+    for inside, outside in zip(widths, widths[1:], strict=False):
+        encoder += [nn.Conv2d(inside, outside, 3, stride=2, padding=1), nn.ReLU()]
+    flat = channels[-1] * side * side
+    encoder += [nn.Flatten(), nn.Linear(flat, embedding_size)]
+    decoder: list[nn.Module] = [nn.Linear(embedding_size, flat), nn.ReLU(), nn.Unflatten(1, (channels[-1], side, side))]
+    backwards = widths[::-1]
+    for inside, outside in zip(backwards, backwards[1:], strict=False):
+        decoder += [nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1), nn.ReLU()]
+    decoder[-1] = nn.Sigmoid()  # pixels lie in [0, 1]
+    network = nn.ModuleDict({"encoder": nn.Sequential(*encoder), "decoder": nn.Sequential(*decoder)})
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _with_state(network: nn.ModuleDict, path: Path) -> nn.ModuleDict:
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network

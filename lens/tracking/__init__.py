@@ -1,0 +1,39 @@
+"""Everything that is written to or read from MLflow; no other part of the project imports mlflow.
+
+Importing this package is quick: mlflow and pytorch_lightning are imported when they are first needed.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from lens.tracking.git import git_state
+from lens.tracking.outbox import send_unsent
+from lens.tracking.read import download, find_run, run_config, run_metrics, run_tags
+from lens.tracking.runs import finish_parent, start_parent
+from lens.tracking.store import prepare_store, project_folder, tracking_uri
+
+if TYPE_CHECKING:
+    from lens.tracking.logger import RunLogger
+
+__all__ = [
+    "RunLogger",
+    "download",
+    "find_run",
+    "finish_parent",
+    "git_state",
+    "prepare_store",
+    "project_folder",
+    "run_config",
+    "run_metrics",
+    "run_tags",
+    "send_unsent",
+    "start_parent",
+    "tracking_uri",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RunLogger":  # importing it imports pytorch_lightning, about ten seconds
+        from lens.tracking.logger import RunLogger
+
+        return RunLogger
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,103 @@
+"""Reading runs back: finding one, its config, its numbers, its files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lens.errors import LensError
+from lens.tracking.store import (
+    DEFAULT_EXPERIMENT,
+    PARENT_TAG,
+    client,
+    database_file,
+    first_line,
+    quiet,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last") -> str:
+    """The id of one run: "last" (the newest that is no sweep's parent), an id, the start of one, or a name.
+
+    Raises LensError if nothing or more than one thing fits, naming what there is.
+    """
+    path = database_file(uri)
+    if path is not None and not path.exists():
+        raise LensError(f"There is no tracking store {path}; train a model first, or set MLFLOW_TRACKING_URI.")
+    runs = _runs(uri, experiment)
+    if not runs:
+        raise LensError(f"The experiment {experiment!r} in {uri} holds no runs yet.")
+    if which == "last":
+        parents = {run.data.tags.get(PARENT_TAG) for run in runs}
+        return str(next((run for run in runs if run.info.run_id not in parents), runs[0]).info.run_id)
+    ids = [str(run.info.run_id) for run in runs]
+    named = [str(run.info.run_id) for run in runs if run.info.run_name == which]
+    fits = [which] if which in ids else named or [run_id for run_id in ids if which and run_id.startswith(which)]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise LensError(f"Several runs fit {which!r}: {', '.join(fits[:5])}; give more of the id.")
+    known = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in runs[:5])
+    raise LensError(f"There is no run {which!r} in the experiment {experiment!r}; the latest are: {known}.")
+
+
+def _runs(uri: str, experiment: str) -> "list[Run]":
+    """The experiment's runs, newest first."""
+    try:
+        with quiet():
+            mlflow = client(uri)
+            found = mlflow.get_experiment_by_name(experiment)
+            if found is not None:
+                return list(mlflow.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"]))
+            known = ", ".join(item.name for item in mlflow.search_experiments())
+    except Exception as error:
+        raise LensError(f"The tracking store {uri} cannot be read: {first_line(error)}") from error
+    raise LensError(f"There is no experiment {experiment!r} in {uri}; there are: {known}.")
+
+
+def _run(uri: str, run_id: str) -> "Run":
+    try:
+        with quiet():
+            return client(uri).get_run(run_id)
+    except Exception as error:
+        raise LensError(f"Run {run_id} cannot be read from {uri}: {first_line(error)}") from error
+
+
+def run_metrics(uri: str, run_id: str) -> dict[str, float]:
+    """The last value of each metric."""
+    return dict(_run(uri, run_id).data.metrics)
+
+
+def run_tags(uri: str, run_id: str) -> dict[str, str]:
+    """The run's tags, and its status as `status` (RUNNING also for one that was killed without notice)."""
+    run = _run(uri, run_id)
+    return {**run.data.tags, "status": run.info.status}
+
+
+def download(uri: str, run_id: str, artefact_path: str, into: str | Path) -> Path:
+    """Copy a file or folder of a run into the folder `into`; returns where it lies.
+
+    Raises LensError if the run has no such artefact.
+    """
+    _run(uri, run_id)
+    Path(into).mkdir(parents=True, exist_ok=True)
+    try:
+        with quiet():
+            return Path(client(uri).download_artifacts(run_id, artefact_path, str(into)))
+    except Exception as error:
+        raise LensError(f"Run {run_id} has no artefact {artefact_path!r}: {first_line(error)}") from error
+
+
+def run_config(uri: str, run_id: str) -> dict[str, Any]:
+    """The resolved config that the run was started with. Raises LensError if the run has none."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        text = download(uri, run_id, "config.yaml", folder).read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    if not isinstance(config, dict):
+        raise LensError(f"The config.yaml of run {run_id} is not a mapping.")
+    return config

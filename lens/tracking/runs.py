@@ -1,0 +1,67 @@
+"""The beginning and end of runs."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from lens.errors import LensError
+from lens.tracking.store import (
+    DEFAULT_EXPERIMENT,
+    PARENT_TAG,
+    client,
+    first_line,
+    prepare_store,
+    quiet,
+)
+
+LONGEST_TAG = 5000
+
+
+def start_run(
+    uri: str, experiment_id: str, name: str | None, tags: Mapping[str, Any], parent: str | None = None
+) -> str:
+    """Create a run, below `parent` where one is given; returns its id. Raises LensError if the store refuses."""
+    labels = {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}
+    if parent:
+        labels[PARENT_TAG] = parent
+    try:
+        with quiet():
+            return str(client(uri).create_run(experiment_id, run_name=name, tags=labels).info.run_id)
+    except Exception as error:
+        raise LensError(f"No run could be started in {uri}: {first_line(error)}") from error
+
+
+def continue_run(uri: str, run_id: str, tags: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Mark a run as running again and count the resume in its tag `resumed`; returns its id and its parameters.
+
+    Raises LensError if there is no such run or it was deleted.
+    """
+    mlflow = client(uri)
+    with quiet():
+        try:
+            run = mlflow.get_run(run_id)
+        except Exception as error:
+            raise LensError(f"There is no run {run_id} in {uri} to go on with.") from error
+        if run.info.lifecycle_stage == "deleted":
+            raise LensError(f"Run {run_id} was deleted; restore it (mlflow runs restore --run-id {run_id}) to go on.")
+        mlflow.update_run(run_id, status="RUNNING")
+        labels = {**tags, "resumed": int(run.data.tags.get("resumed", "0")) + 1, "interrupted": "false"}
+        for key, value in labels.items():
+            mlflow.set_tag(run_id, key, str(value)[:LONGEST_TAG])
+    return run_id, dict(run.data.params)
+
+
+def start_parent(
+    uri: str, experiment: str = DEFAULT_EXPERIMENT, name: str | None = None, tags: Mapping[str, Any] | None = None
+) -> str:
+    """Start the run that holds the jobs of a sweep; give its id to each RunLogger as `parent_run_id`."""
+    return start_run(uri, prepare_store(uri, experiment), name, tags or {})
+
+
+def finish_parent(uri: str, run_id: str, status: str = "FINISHED") -> None:
+    """Mark a sweep's run: FINISHED, FAILED or KILLED. Raises LensError if the store refuses."""
+    try:
+        with quiet():
+            client(uri).set_terminated(run_id, status=status, end_time=int(time.time() * 1000))
+    except Exception as error:
+        raise LensError(f"Run {run_id} could not be marked {status} in {uri}: {first_line(error)}") from error
