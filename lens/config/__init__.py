@@ -1,7 +1,8 @@
 """Strict configuration: Hydra YAML checked against the constructors that it describes.
 
-The schema of a part (a node with `_target_`) is the signature of the callable that it names: only its parameters
-may be given, and each value must fit its type hint. Everything else in lens takes plain values and knows no Hydra.
+The schema of a part (a node with `_target_`) is the signature of the callable that it names: only its
+parameters may be given, and each value must fit its type hint. The rest of lens takes plain values and
+knows no Hydra.
 """
 
 from lens.config.build import build, plain

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lens.config.check import fit, resolve
+from lens.config.check import fit, missing_keys, resolve
 from lens.config.schema import NO_DEFAULT, locate, reader_fields
 from lens.errors import LensError
 
@@ -17,7 +17,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
     Raises LensError for a value that is not set or an interpolation that leads nowhere.
     """
-    missing = sorted(OmegaConf.missing_keys(cfg))
+    missing = missing_keys(OmegaConf.to_container(cfg, resolve=False))
     if missing:
         raise LensError(f"{missing[0]} is not set: give {missing[0]}=VALUE.")
     return resolve(cfg)
@@ -26,8 +26,9 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def build(node: DictConfig | dict[str, Any], **extra: Any) -> Any:
     """Call a node's `_target_` with the node's settings as plain values, and `extra`, which wins, as it is.
 
-    Nodes inside are built first. A node with `_reader_` gives its target `read=functools.partial(reader, ...)`, with
-    the settings that the reader knows; a setting known to both goes to both. `_partial_: true` gives a partial.
+    Nodes inside are built first. A node with `_reader_` gives its target `read=partial(reader, ...)`
+    with the settings that the reader knows; a setting known to both goes to both. `_partial_: true` gives a
+    partial.
     Raises LensError for a setting that is unknown, does not fit or is missing.
     """
     values = plain(node) if isinstance(node, DictConfig) else node
@@ -45,13 +46,13 @@ def _build(node: dict[str, Any], extra: dict[str, Any]) -> Any:
     values = {key: _build_inside(v) for key, v in node.items() if not key.startswith("_")}
     reader = reader_fields(node, name)
     if reader is not None:
-        given = {key: v for key, v in values.items() if key in reader.hints or reader.open}
-        absent = [key for key, default in reader.defaults.items() if default is NO_DEFAULT and key not in given]
+        known = inspect.signature(target).parameters
+        given = {k: v for k, v in values.items() if k in reader.hints or (reader.open and k not in known)}
+        absent = [k for k, default in reader.defaults.items() if default is NO_DEFAULT and k not in given]
         if absent:
             raise LensError(f"{name}: the setting {absent[0]} of {node['_reader_']} is not given.")
         read = functools.partial(locate(node["_reader_"], name), **given)
-        known = inspect.signature(target).parameters
-        values = {key: v for key, v in values.items() if key in known or key not in reader.hints}
+        values = {k: v for k, v in values.items() if k in known or k not in given}
         values["read"] = read
     return _call(target, values | extra, name, bool(node.get("_partial_")))
 

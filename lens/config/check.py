@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,20 +20,19 @@ _PLAIN = (bool, int, float, str, Path, list, tuple, set, frozenset, dict, type(N
 def check(cfg: DictConfig, schema: type) -> None:
     """Check a composed configuration against the dataclass of its top-level keys and the signatures it names.
 
-    Raises LensError for an unknown key, a value that is not set (`???`), an interpolation that leads nowhere and a
-    value that does not fit; the sentence names the key and the nearest right one.
+    Raises LensError for an unknown key, a value that is not set (`???`), an interpolation that leads nowhere
+    and a value that does not fit; the sentence names the key and the nearest right one.
     """
     top = fields_of(schema)
-    raw = OmegaConf.to_container(cfg, resolve=False)
-    assert isinstance(raw, dict)
+    raw = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     guide = allowed(raw, top)
     _check_names(raw, top, "", guide)
-    _check_set(cfg, guide)
+    _check_set(raw, guide)
     values = resolve(cfg)
     for key, hint in top.hints.items():
         if key in values:
             fit(values[key], hint, key, default=top.defaults[key])
-        elif top.defaults[key] is NO_DEFAULT and not _has_factory(schema, key):
+        elif top.defaults[key] is NO_DEFAULT:
             raise LensError(f"{key} is not set: give {key}=VALUE.")
 
 
@@ -73,20 +72,24 @@ def _check_names(value: Any, fields: Fields | None, path: str, guide: dict[str, 
         here = join(path, key)
         if fields and not fields.open and key not in fields.hints and key not in MARKS:
             raise LensError(words.unknown_key(here, guide))
-        hint = fields.hints.get(key, Any) if fields else Any
+        hint = fields.hints.get(str(key), Any) if fields else Any
         _check_names(child, inner_fields(child, hint, here), here, guide)
 
 
-def _check_set(cfg: DictConfig, guide: dict[str, Any]) -> None:
+def missing_keys(value: Any, path: str = "") -> list[str]:
+    """The dotted keys that are still `???` before interpolation (omegaconf's own finder resolves)."""
+    if value == "???":
+        return [path]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [key for name, child in items for key in missing_keys(child, join(path, name))]
+
+
+def _check_set(raw: dict[str, Any], guide: dict[str, Any]) -> None:
     """Refuse a value that is still `???`."""
-    for key in sorted(OmegaConf.missing_keys(cfg)):
+    for key in missing_keys(raw):
         hint = guide.get(key, Any)
         word = "PATH" if Path in (hint, *get_args(hint)) or key.endswith(("root", "path")) else "VALUE"
         raise LensError(f"{key} is not set: give {key}={word}.")
-
-
-def _has_factory(schema: type, key: str) -> bool:
-    return any(f.name == key and f.default_factory is not dataclasses.MISSING for f in dataclasses.fields(schema))
 
 
 def fit(value: Any, hint: Any, path: str, default: Any = NO_DEFAULT) -> Any:
@@ -107,8 +110,9 @@ def fit(value: Any, hint: Any, path: str, default: Any = NO_DEFAULT) -> Any:
     unknown = [key for key in value if key not in fields.hints and key not in MARKS and not fields.open]
     if unknown:
         raise LensError(words.unknown_key(join(path, unknown[0]), [join(path, k) for k in fields.hints]))
+    hints, defaults = fields.hints, fields.defaults
     fitted = {
-        key: v if key in MARKS else fit(v, fields.hints.get(key, Any), join(path, key), fields.defaults.get(key))
+        key: v if key in MARKS else fit(v, hints.get(key, Any), join(path, key), defaults.get(key))
         for key, v in value.items()
     }
     return fitted if "_target_" in value else _structure(fitted, hint, fields, path)

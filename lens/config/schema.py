@@ -28,6 +28,7 @@ class TrainConfig:
     model: Node
     data: Node
     trainer: Node
+    augment: Node | None = None
     callbacks: Nodes = dataclasses.field(default_factory=dict)
     logger: Node | None = None
     seed: int = 0
@@ -75,7 +76,8 @@ def fields_of(target: Callable[..., Any]) -> Fields:
     """The parameters of a callable, or the fields of a dataclass or TypedDict."""
     if is_typeddict(target):
         hints = get_type_hints(target, include_extras=True)
-        return Fields(hints, {key: NO_DEFAULT if key in target.__required_keys__ else None for key in hints})
+        required: frozenset[str] = getattr(target, "__required_keys__", frozenset())
+        return Fields(hints, {key: NO_DEFAULT if key in required else None for key in hints})
     try:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):  # some builtins tell nothing
@@ -90,7 +92,8 @@ def fields_of(target: Callable[..., Any]) -> Fields:
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    owner = target.__init__ if isinstance(target, type) and not dataclasses.is_dataclass(target) else target
+    is_class = isinstance(target, type) and not dataclasses.is_dataclass(target)
+    owner = getattr(target, "__init__") if is_class else target  # noqa: B009 (mypy refuses the plain form)
     try:
         return get_type_hints(owner, include_extras=True)
     except (NameError, TypeError, AttributeError):  # hints that exist for type checkers only
@@ -103,7 +106,7 @@ def reader_fields(node: dict[str, Any], where: str) -> Fields | None:
 
 
 def node_fields(node: dict[str, Any], where: str) -> Fields:
-    """What a node may hold: the parameters of its target and of its reader, which takes the place of `read`."""
+    """What a node may hold: the parameters of its target and of its reader, which stands for `read`."""
     target = fields_of(locate(node["_target_"], f"{where}._target_"))
     reader = reader_fields(node, where)
     if reader is None:
@@ -113,7 +116,7 @@ def node_fields(node: dict[str, Any], where: str) -> Fields:
 
 
 def inner_fields(value: Any, hint: Any, where: str) -> Fields | None:
-    """The fields of a mapping that is a node or is hinted as a dataclass or TypedDict; None for other values."""
+    """The fields of a mapping that is a node or hinted as a dataclass or TypedDict; None for others."""
     if not isinstance(value, dict):
         return None
     if "_target_" in value:

@@ -27,7 +27,7 @@ def one_line(error: BaseException | str) -> str:
 
 
 def nearest_keys(key: str, allowed: Iterable[str]) -> list[str]:
-    """Up to three allowed dotted keys that may have been meant: the same name elsewhere, else the closest spelling."""
+    """Up to three allowed keys that may be meant: the same name elsewhere, else the closest spelling."""
     known = [a for a in allowed if a != key]
     parent, _, leaf = key.rpartition(".")
     same = [a for a in known if a.rpartition(".")[2] == leaf]
@@ -35,7 +35,8 @@ def nearest_keys(key: str, allowed: Iterable[str]) -> list[str]:
         return sorted(same, key=lambda a: -difflib.SequenceMatcher(None, a, key).ratio())[:3]
     siblings = {a.rpartition(".")[2]: a for a in known if a.rpartition(".")[0] == parent}
     leaves = {a.rpartition(".")[2]: a for a in known}
-    for word, names, cutoff in ((leaf, siblings, 0.6), (key, {a: a for a in known}, 0.8), (leaf, leaves, 0.7)):
+    whole = {a: a for a in known}
+    for word, names, cutoff in ((leaf, siblings, 0.6), (key, whole, 0.8), (leaf, leaves, 0.7)):
         close = difflib.get_close_matches(word, names, 1, cutoff)
         if close:
             return [names[close[0]]]
@@ -57,8 +58,8 @@ def unknown_choice(setting: str, value: object, choices: Iterable[object]) -> st
     """The sentence for a value that is none of the choices."""
     known = [str(c) for c in choices]
     close = difflib.get_close_matches(str(value), known, 1, 0.5)
-    nearest = f"nearest is {close[0]!r} " if close else ""
-    return f"{setting}={value}: there is no such choice; {nearest}(choices: {', '.join(known) or 'none'})."
+    nearest = f"; nearest is {close[0]!r}" if close else ""
+    return f"{setting}={value}: there is no such choice{nearest} (choices: {', '.join(known) or 'none'})."
 
 
 def literals(hint: Any) -> list[Any]:

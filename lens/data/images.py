@@ -13,7 +13,7 @@ from lens.errors import LensError
 
 MAX_PIXELS = 64_000_000
 # Only formats that Pillow decodes by itself: its EPS reader, for one, would start another program.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 WHITE = (255, 255, 255)
 CANNOT_BE_READ = " cannot be read: "
 

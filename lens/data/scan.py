@@ -29,7 +29,7 @@ _CHUNK = 64
 _SERIAL_UP_TO = 500
 _SHOWN = 20
 
-Finding = tuple[str, str, int]
+Finding = tuple[str, str, bytes]
 
 
 def scan(
@@ -44,7 +44,7 @@ def scan(
 
     Returns:
         a row for each row of the catalogue: error (str, "" where the image is readable), digest (str, sha256 of size
-        and RGB values, "" where unreadable), phash (uint64, 64-bit DCT hash of imagehash, 0 where unreadable).
+        and RGB values, "" where unreadable), phash (bytes, see perceptual_hash, b"" where unreadable).
     """
     keys = _file_keys(catalogue) if cache is not None and catalogue.root is not None else None
     known = _recall(keys, cache) if keys is not None and cache is not None else {}
@@ -55,7 +55,6 @@ def scan(
             findings.update(found)
             bar.update(len(found))
     frame = pd.DataFrame([findings[row] for row in range(len(catalogue))], columns=_FOUND)
-    frame["phash"] = frame["phash"].to_numpy(dtype=np.uint64)
     if rows and keys is not None and cache is not None:
         _remember(pd.concat([keys, frame], axis=1), cache)
     return frame
@@ -86,10 +85,12 @@ def check_readable(frame: pd.DataFrame, catalogue: Catalogue, on_bad: Literal["e
     return np.flatnonzero((frame["error"] == "").to_numpy()).astype(np.int64)
 
 
-def perceptual_hash(image: Image.Image) -> int:
-    """64 bits of the low frequencies of the image's DCT (imagehash.phash), as an unsigned integer."""
-    bits = np.packbits(imagehash.phash(image).hash.ravel())
-    return int.from_bytes(bits.tobytes(), "big")
+def perceptual_hash(image: Image.Image) -> bytes:
+    """32 bytes: the signs of 16 x 16 low frequencies of the image's DCT about their median (imagehash.phash).
+
+    The usual 8 x 8 is too coarse for products on white: of 7,224 shoes 690 pairs of different ones had equal hashes.
+    """
+    return np.packbits(imagehash.phash(image, hash_size=16).hash.ravel()).tobytes()
 
 
 def _inspect(opener: ImageOpener, rows: list[int]) -> dict[int, Finding]:
@@ -98,7 +99,7 @@ def _inspect(opener: ImageOpener, rows: list[int]) -> dict[int, Finding]:
         try:
             image = opener(row)
         except LensError as error:
-            found[row] = (str(error), "", 0)
+            found[row] = (str(error), "", b"")
             continue
         pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes())
         found[row] = ("", pixels.hexdigest(), perceptual_hash(image))
@@ -148,7 +149,7 @@ def _recall(keys: pd.DataFrame, cache: Path) -> dict[int, Finding]:
         return {}
     found = keys.reset_index(names="row").merge(stored, on=_KEY)
     values = zip(found["row"], found["error"], found["digest"], found["phash"], strict=True)
-    return {int(row): (str(error), str(digest), int(phash)) for row, error, digest, phash in values}
+    return {int(row): (str(error), str(digest), bytes(phash)) for row, error, digest, phash in values}
 
 
 def _read_cache(cache: Path) -> pd.DataFrame | None:

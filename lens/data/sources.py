@@ -37,7 +37,7 @@ FASHION_MNIST_CLASSES = (
 )
 FASHION_MNIST_SHOES = ("Sandal", "Sneaker", "Ankle boot")
 
-Columns = Mapping[str, str | Sequence[str]]
+Columns = Mapping[str, str | list[str] | None]
 _DEFAULT_NAMES: dict[str, tuple[str, ...]] = {
     "path": ("path",),
     "category": ("category",),
@@ -158,7 +158,11 @@ def read_fashion_mnist(root: str | os.PathLike[str], shoes_only: bool = False) -
 
 
 def read_rendered(
-    root: str | os.PathLike[str], items: int, views_per_product: int, image_size: int, seed: int, workers: int
+    root: str | os.PathLike[str],
+    items: int,
+    views_per_product: int = 3,
+    render_size: int = 128,
+    render_seed: int = 0,
 ) -> Catalogue:
     """The built-in catalogue of procedural shoes, drawn into `root` unless it is there already."""
     from lens.data.rendered import write_catalogue
@@ -167,9 +171,8 @@ def read_rendered(
         Path(root),
         items=items,
         views_per_product=views_per_product,
-        size=image_size,
-        seed=seed,
-        workers=workers,
+        size=render_size,
+        seed=render_seed,
     )
     return read_manifest(manifest)
 
@@ -344,7 +347,7 @@ def _resolve(path: Path, present: list[str], given: dict[str, str | Sequence[str
 def _nearest(name: str, known: list[str]) -> str:
     lowered = {item.lower(): item for item in known}
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1)
-    return f", did you mean {lowered[close[0]]!r}?" if close else ""
+    return f" (did you mean {lowered[close[0]]!r}?)" if close else ""
 
 
 def _text(cell: object) -> str:

@@ -154,9 +154,7 @@ def neighbours(
 
 def _check(queries: Side, gallery: Side, device: torch.device, budget_bytes: int) -> None:
     if queries.width != gallery.width:
-        raise ValueError(
-            f"queries have {queries.width} dimensions, the gallery has {gallery.width}"
-        )
+        raise ValueError(f"queries have {queries.width} dimensions, the gallery has {gallery.width}")
     check_directions(queries, device, budget_bytes)
     if gallery is not queries:
         check_directions(gallery, device, budget_bytes)
@@ -169,7 +167,10 @@ def _relevant_items(queries: Side, gallery: Side) -> np.ndarray:
     ids = np.unique(np.concatenate([queries.ids, gallery.ids]), return_inverse=True)[1]
     pairs = labels * np.int64(len(ids)) + ids
     split = len(queries)
-    return _occurrences(labels[:split], labels[split:]) - _occurrences(pairs[:split], pairs[split:])
+    own = _occurrences(pairs[:split], pairs[split:])
+    of_label = _occurrences(labels[:split], labels[split:])
+    relevant: np.ndarray = of_label - own
+    return relevant
 
 
 def _occurrences(wanted: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -59,9 +59,7 @@ def _integers(name: str, values: Integers, rows: int) -> np.ndarray:
         raise ValueError(f"{name} must have shape [{rows}] like the embeddings, not {list(array.shape)}")
     # An empty list becomes float64 in numpy, which is harmless.
     if rows and not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
-            f"{name} must be integers, not {array.dtype}: floats mix up large numbers"
-        )
+        raise ValueError(f"{name} must be integers, not {array.dtype}: floats mix up large numbers")
     return array.astype(np.int64)
 
 
@@ -116,10 +114,12 @@ def chunk_sizes(queries: int, gallery: int, width: int, kept: int, budget_bytes:
     """Rows per query chunk (q) and per gallery chunk (g), so that the working memory stays inside the budget.
 
     Working memory in bytes, with D = `width` and M = `kept` results per query:
-    48·q·M (the running best and its scores) + 32·q·g (cosines, keys, masks) + 24·(q + g)·D (normalised rows).
-    It never goes below one query against one gallery row, 48·M + 48·D + 32 bytes.
+    48·q·M (the running best and its scores) + 64·q·g (cosines, keys, masks) + 24·(q + g)·D (normalised rows).
+    About half of 64·q·g is live at once; the rest allows for freed blocks that the allocator has not given
+    back. It never goes below one query against one gallery row, 48·M + 48·D + 64 bytes, and larger chunks
+    than 512 × 4096 (or 2·M) are not faster.
     """
     per_query = 48 * kept + 24 * width
-    q = max(1, min(queries, 1024, budget_bytes // (2 * per_query)))
-    g = max(1, min(gallery, (budget_bytes - q * per_query) // (64 * q + 24 * width)))
-    return q, g
+    q = max(1, min(queries, 512, budget_bytes // (2 * per_query)))
+    room = (budget_bytes - q * per_query) // (64 * q + 24 * width)
+    return q, max(1, min(gallery, max(4096, 2 * kept), room))

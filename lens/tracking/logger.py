@@ -62,7 +62,7 @@ class RunLogger(Logger):
         buffer_steps: int = 50,
         system_metrics: bool = True,
         retry_seconds: float = 60.0,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
     ) -> None:
         """`folder`: where unsent records go if need be; by default `runs/<run id>` beside train.py."""
         super().__init__()
@@ -89,7 +89,7 @@ class RunLogger(Logger):
     @property
     def run_id(self) -> str | None:
         """The run's id; starts the run if need be."""
-        if rank_zero_only.rank == 0:
+        if getattr(rank_zero_only, "rank", 0) == 0:
             self._open()
         return self._run_id
 
@@ -108,7 +108,7 @@ class RunLogger(Logger):
         else:
             run_id, self._params = continue_run(self.uri, self._run_id, self._tags)
         self._run_id = run_id
-        folder = self._folder or project_folder() / "runs" / run_id
+        folder = Path(self._folder or project_folder() / "runs" / run_id)
         self._outbox = Outbox(self.uri, run_id, folder, self._buffer_steps)
         if self._wants_system:
             try:

@@ -72,7 +72,13 @@ class Outbox:
 
     def _attempt(self) -> bool:
         self._last = began = time.monotonic()
-        backlog = self._read_journal()
+        try:
+            backlog = self._read_journal()
+        except OSError as error:  # what it holds must neither be lost nor overtaken
+            _log.warning("%s cannot be read now: %s.", self.journal, first_line(error))
+            self._delay = 60.0
+            self._not_before = began + self._delay
+            return False
         if not backlog and not self.waiting:
             return True
         left, problem = send(self.uri, self.run_id, backlog + self.waiting, self.spool)
@@ -122,9 +128,10 @@ class Outbox:
         return {**record, "path": str(target), "copied": True}
 
     def _read_journal(self) -> list[Record]:
-        if not self.journal.exists():
+        try:
+            return [record for record in _read(self.journal) if record["kind"] != "run"]
+        except FileNotFoundError:
             return []
-        return [record for record in _read(self.journal) if record["kind"] != "run"]
 
 
 def send(uri: str, run_id: str, records: list[Record], spool: Path) -> tuple[list[Record], str | None]:

@@ -62,6 +62,8 @@ def client(uri: str) -> "MlflowClient":
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hold back what mlflow and alembic print: what matters is said by the caller in one sentence."""
+    import mlflow  # noqa: F401 - sets its logging up on import, which would undo what follows
+
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -17,7 +17,9 @@ def slow_loss(images, texts, belongs, scale):
     def one_way(queries, answers, fits):
         losses, floors = [], []
         for i, query in enumerate(queries):
-            logits = [math.exp(scale) * sum(a * b for a, b in zip(query, answer, strict=True)) for answer in answers]
+            logits = [
+                math.exp(scale) * sum(a * b for a, b in zip(query, answer, strict=True)) for answer in answers
+            ]
             total = math.log(sum(math.exp(logit) for logit in logits))
             right = [j for j in range(len(answers)) if fits(i, j)]
             if right:

@@ -26,7 +26,9 @@ def test_patches_must_fit(patch):
         patch_targets(torch.rand(1, 3, 6, 9), patch)
 
 
-@pytest.mark.parametrize(("patches", "ratio", "hidden"), [(196, 0.15, 29), (16, 0.15, 2), (7, 1.0, 7), (49, 0.75, 37)])
+@pytest.mark.parametrize(
+    ("patches", "ratio", "hidden"), [(196, 0.15, 29), (16, 0.15, 2), (7, 1.0, 7), (49, 0.75, 37)]
+)
 def test_the_mask_hides_exactly_that_many_in_each_image(patches, ratio, hidden):
     mask = random_mask(64, patches, ratio, torch.Generator().manual_seed(1))
     assert mask.dtype == torch.bool and mask.shape == (64, patches)
@@ -77,7 +79,9 @@ def test_an_unpredictable_visible_patch_does_no_harm():
 
 def test_half_precision_is_averaged_in_float32():
     loss = masked_patch_loss(
-        torch.zeros(1, 4, 8, dtype=torch.bfloat16), torch.full((1, 4, 8), 0.3), torch.ones(1, 4, dtype=torch.bool)
+        torch.zeros(1, 4, 8, dtype=torch.bfloat16),
+        torch.full((1, 4, 8), 0.3),
+        torch.ones(1, 4, dtype=torch.bool),
     )
     assert loss.dtype == torch.float32 and loss.item() == pytest.approx(0.09)
 

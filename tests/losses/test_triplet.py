@@ -123,6 +123,28 @@ def test_coinciding_points_give_the_margin_and_finite_gradients(mining, dtype):
     assert x.grad.abs().max() < 1e-2
 
 
+@pytest.mark.parametrize("mining", MININGS)
+def test_a_distance_of_exactly_zero_gives_no_nan(mining):
+    # Products of axis vectors are exact, so the squared distances of equal rows are exactly 0.
+    x = torch.eye(3)[[0, 0, 1, 0, 2]].requires_grad_()
+    triplet_loss(x, torch.tensor([0, 0, 0, 1, 1]), mining=mining).loss.backward()
+    assert x.grad is not None and x.grad.isfinite().all() and x.grad.any()
+
+
+def test_semi_hard_negatives_are_strictly_farther_than_the_positive():
+    # From the anchor: positive and first negative at √2, second negative at 2.
+    others = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0]])
+    result = triplet_loss(
+        others[:1],
+        torch.tensor([0]),
+        margin=1.0,
+        mining="semi_hard",
+        candidates=others,
+        candidate_labels=torch.tensor([0, 0, 1, 1]),
+    )
+    assert result.loss.item() == pytest.approx(math.sqrt(2) - 2 + 1)
+
+
 def test_distances_are_euclidean_and_zero_on_the_diagonal():
     x, y = unit(5), unit(7, seed=1)
     expected = [[distance(a, b) for b in y.tolist()] for a in x.tolist()]
@@ -150,7 +172,9 @@ def test_diagnostics_carry_no_gradient():
 
 def test_wrong_arguments_are_refused():
     x, labels = unit(4), torch.tensor([0, 0, 1, 1])
-    with pytest.raises(ValueError, match="mining must be one of batch_all, semi_hard, batch_hard, not 'hard'"):
+    with pytest.raises(
+        ValueError, match="mining must be one of batch_all, semi_hard, batch_hard, not 'hard'"
+    ):
         triplet_loss(x, labels, mining="hard")
     with pytest.raises(ValueError, match="go together"):
         triplet_loss(x, labels, candidates=x)

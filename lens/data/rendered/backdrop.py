@@ -20,11 +20,11 @@ def backdrop(view: Scene, size: int) -> Pixels:
         ground = lighter(ground, 0.55)
     base = np.broadcast_to(np.array(ground, np.float32), (size, size, 3)).copy()
     if view.background == "studio":
-        return base * _horizon(size, rng)
+        return (base * _horizon(size, rng)).astype(np.float32)
     if view.background == "wood":
         return _wood(size, rng)
     if view.background == "concrete":
-        return base * (1 + 0.2 * (_cloud(size, rng, 6) + 0.6 * _cloud(size, rng, 40)))[..., None]
+        return base * (1 + 0.2 * _cloud(size, rng, 6) + 0.12 * _cloud(size, rng, 40))[..., None]
     if view.background == "tiles":
         return _tiles(base, rng)
     if view.background == "coloured":
@@ -91,4 +91,5 @@ def cast_shadow(floor: Pixels, silhouette: Image.Image, view: Scene) -> Pixels:
     near = np.asarray(silhouette.filter(ImageFilter.GaussianBlur(size * 0.02)), np.float32)
     near = np.roll(near, (int(0.02 * size), slide // 2), axis=(0, 1))
     dark = np.clip(view.shadow * (wide + 0.35 * near) / 255, 0, 0.85)
-    return floor * (1 - dark)[..., None]
+    shaded: Pixels = (floor * (1 - dark)[..., None]).astype(np.float32)
+    return shaded

@@ -2,7 +2,7 @@
 
 from lens.data.rendered.designs import ShoeDesign
 
-NOUNS = {"dress-shoe": "dress shoe", "flip-flop": "flip-flop"}
+NOUNS = {"dress-shoe": "dress shoe"}
 
 
 def captions(design: ShoeDesign) -> list[str]:
@@ -24,5 +24,9 @@ def _article(words: str) -> str:
 def _details(design: ShoeDesign) -> list[str]:
     second = f" with {design.second_colour}"
     pattern = design.colour if design.pattern == "plain" else f"{design.pattern} {design.colour}{second}"
-    closure = {"slip-on": "slip-on", "elastic": "elastic sides", "laces": f"{'long ' * (design.count > 2)}laces"}
+    closure = {
+        "slip-on": "slip-on",
+        "elastic": "elastic sides",
+        "laces": f"{'long ' * (design.count > 2)}laces",
+    }
     return [pattern, closure.get(design.closure, design.closure), f"{design.sole_colour} sole"]

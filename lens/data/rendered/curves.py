@@ -61,7 +61,9 @@ def along(curve: Points, places: npt.ArrayLike) -> tuple[Points, Points]:
 def ribbon(path: Path, width: float, end_width: float | None = None) -> Points:
     """A band around a path, from `width` at its start to `end_width` at its end."""
     curve = np.asarray(path, dtype=np.float64)
-    tangent = np.gradient(curve, axis=0)
+    tangent = np.empty_like(curve)
+    tangent[1:-1] = curve[2:] - curve[:-2]
+    tangent[0], tangent[-1] = curve[1] - curve[0], curve[-1] - curve[-2]
     tangent /= np.hypot(tangent[:, 0], tangent[:, 1])[:, None] + 1e-9
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     half = np.linspace(width, width if end_width is None else end_width, len(curve))[:, None] / 2
@@ -71,8 +73,12 @@ def ribbon(path: Path, width: float, end_width: float | None = None) -> Points:
 def dashes(curve: Points, count: int, width: float, share: float = 0.55) -> list[Points]:
     """`count` stitches along a curve, each covering `share` of its step."""
     edges = np.arange(count)[:, None] / count + np.array([0.0, share / count])
-    spots = along(curve, edges.ravel())[0].reshape(count, 2, 2)
-    return [ribbon(pair, width) for pair in spots]
+    ends = along(curve, edges.ravel())[0].reshape(count, 2, 2)
+    step = ends[:, 1] - ends[:, 0]
+    half = np.stack([-step[:, 1], step[:, 0]], axis=1) / (np.hypot(*step.T)[:, None] + 1e-9) * (width / 2)
+    return list(
+        np.stack([ends[:, 0] + half, ends[:, 1] + half, ends[:, 1] - half, ends[:, 0] - half], axis=1)
+    )
 
 
 def disc(x: float, y: float, radius: float, squash: float = 1.0) -> Points:

@@ -38,12 +38,12 @@ TOES: dict[str, tuple[str, ...]] = {
     "loafer": ("round", "almond", "square"),
 }
 PATTERNS: dict[str, tuple[str, ...]] = {
-    "sneaker": ("plain", "two-tone", "two-tone", "striped", "dotted", "checked"),
+    "sneaker": ("plain", "plain", "two-tone", "two-tone", "striped", "dotted", "checked"),
     "boot": ("plain", "plain", "two-tone", "striped", "dotted", "checked"),
-    "dress-shoe": ("plain", "plain", "two-tone", "checked"),
+    "dress-shoe": ("plain", "plain", "plain", "two-tone", "checked"),
     "sandal": ("plain", "plain", "two-tone", "striped", "dotted"),
     "heel": ("plain", "plain", "two-tone", "striped", "dotted", "checked"),
-    "loafer": ("plain", "plain", "two-tone", "striped", "checked"),
+    "loafer": ("plain", "plain", "plain", "two-tone", "striped", "checked"),
 }
 MATERIALS = ("leather", "suede", "canvas", "patent leather")
 MOTIFS = ("none", "bars", "wave", "chevron", "disc")
@@ -113,7 +113,10 @@ def design(seed: int, product: int, categories: Sequence[str] = CATEGORIES) -> S
     check_whole("seed", seed, 0, 2**63 - 1)
     check_whole("product", product, 0, 2**63 - 1)
     rng = np.random.default_rng([_DESIGN_STREAM, seed, product])
-    category = names[product % len(names)]
+    return _drawn(rng, product, names[product % len(names)])
+
+
+def _drawn(rng: np.random.Generator, product: int, category: str) -> ShoeDesign:
     colour = _pick(rng, tuple(COLOURS))
     second = _pick(rng, tuple(c for c in COLOURS if c != colour))
     sole = _pick(rng, SOLE_COLOURS)
@@ -174,7 +177,7 @@ _SHAFTS: dict[str, tuple[float, float]] = {
     "low-top": (0.22, 0.27),
     "mid-top": (0.31, 0.37),
     "high-top": (0.42, 0.52),
-    "ankle": (0.42, 0.55),
+    "ankle": (0.46, 0.60),
     "mid-calf": (0.62, 0.76),
     "knee-high": (0.88, 1.08),
 }

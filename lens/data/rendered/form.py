@@ -69,7 +69,11 @@ def marks(design: ShoeDesign) -> tuple[Points, ...]:
         xs = np.arange(-0.5, 1.4, step)
         return tuple(ribbon(np.array([(x, 0.0), (x + lean * top, top)]), step * 0.42) for x in xs)
     if design.pattern == "dotted":
-        grid = [(x, y) for j, y in enumerate(np.arange(0.0, top, step)) for x in np.arange(j % 2 * step / 2, 1.1, step)]
+        grid = [
+            (x, y)
+            for j, y in enumerate(np.arange(0.0, top, step))
+            for x in np.arange(j % 2 * step / 2, 1.1, step)
+        ]
         return tuple(disc(float(x), float(y), step * 0.24) for x, y in grid)
     if design.pattern == "checked":
         rows = np.arange(0.0, top, step * 1.3)

@@ -36,7 +36,7 @@ def jitter(rgb: RGB, rng: np.random.Generator, spread: float = 9.0) -> RGB:
 
 def mix(first: RGB, second: RGB, share: float) -> RGB:
     """`share` of the second colour in the first; both and the result 0..255."""
-    red, green, blue = (int(round(a * (1 - share) + b * share)) for a, b in zip(first, second, strict=True))
+    red, green, blue = (round(a * (1 - share) + b * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lens.data.rendered.curves import Points, Shape, box, disc, ribbon, smooth
-from lens.data.rendered.palette import COLOURS, RGB, darker, jitter, lighter
+from lens.data.rendered.palette import COLOURS, RGB, darker, jitter, lighter, mix
 
 BACKGROUNDS = ("white", "studio", "coloured", "wood", "concrete", "tiles")
 OCCLUDERS = ("none", "none", "none", "none", "tag", "box", "hand")
@@ -51,7 +51,8 @@ def scene(seed: int, product: int, view: int) -> Scene:
     rng = np.random.default_rng(key)
     clean = view == 0
     spread = 0.12 if clean else 1.0
-    ground = (247, 247, 246) if clean else jitter(COLOURS[list(COLOURS)[int(rng.integers(len(COLOURS)))]], rng, 14)
+    tone = COLOURS[list(COLOURS)[int(rng.integers(len(COLOURS)))]]
+    ground = (247, 247, 246) if clean else mix(jitter(tone, rng, 14), (150, 148, 145), 0.3)
     return Scene(
         mirror=not clean and bool(rng.random() < 0.5),
         angle=float(spread * rng.uniform(-0.38, 0.38)),
@@ -109,24 +110,35 @@ def occluder(view: Scene) -> list[Shape]:
     rng = view.rng(1)
     x, y = float(rng.choice([0.24, 0.76]) + rng.uniform(-0.06, 0.06)), float(rng.uniform(0.42, 0.72))
     colour = jitter(COLOURS[list(COLOURS)[int(rng.integers(len(COLOURS)))]], rng)
-    shapes = {"tag": _tag, "box": _box, "hand": _hand}[view.occluder](x, y, colour, rng)
-    return shapes
+    return {"tag": _tag, "box": _box, "hand": _hand}[view.occluder](x, y, colour, rng)
 
 
 def _tag(x: float, y: float, colour: RGB, rng: np.random.Generator) -> list[Shape]:
     paper = (244, 242, 236)
     string = smooth([(x, y - 0.09), (x + 0.03, y - 0.2), (x - 0.02, y - 0.32)])
-    lines = [box(x - 0.05, y + dy, x + 0.05 - 0.03 * (i % 2), y + dy + 0.01) for i, dy in enumerate((-0.03, 0.0, 0.03))]
+    lines = [
+        box(x - 0.05, y + dy, x + 0.05 - 0.03 * (i % 2), y + dy + 0.01)
+        for i, dy in enumerate((-0.03, 0.0, 0.03))
+    ]
     label = Shape(box(x - 0.075, y - 0.1, x + 0.075, y + 0.1), paper, 0.3)
-    return [Shape(ribbon(string, 0.008), (120, 110, 100)), label, Shape(box(x - 0.05, y - 0.07, x + 0.05, y - 0.045), colour),
-            *(Shape(line, (150, 150, 150)) for line in lines), Shape(disc(x, y - 0.085, 0.009), (90, 90, 90))]  # fmt: skip
+    bar = Shape(box(x - 0.05, y - 0.07, x + 0.05, y - 0.045), colour)
+    hole = Shape(disc(x, y - 0.085, 0.009), (90, 90, 90))
+    print_lines = [Shape(line, (150, 150, 150)) for line in lines]
+    return [Shape(ribbon(string, 0.008), (120, 110, 100)), label, bar, *print_lines, hole]
 
 
 def _box(x: float, y: float, colour: RGB, rng: np.random.Generator) -> list[Shape]:
     side, drop = (-1.0 if x < 0.5 else 1.0), 0.62 + 0.5 * (y - 0.42)
     inner = x + side * 0.02
     front = np.array([(inner, drop), (inner + side * 0.6, drop), (inner + side * 0.6, 1.1), (inner, 1.1)])
-    top = np.array([(inner, drop), (inner + side * 0.1, drop - 0.09), (inner + side * 0.7, drop - 0.09), (inner + side * 0.6, drop)])
+    top = np.array(
+        [
+            (inner, drop),
+            (inner + side * 0.1, drop - 0.09),
+            (inner + side * 0.7, drop - 0.09),
+            (inner + side * 0.6, drop),
+        ]
+    )
     lip = ribbon(np.array([(inner, drop + 0.03), (inner + side * 0.6, drop + 0.03)]), 0.008)
     return [Shape(front, colour, 0.3), Shape(top, lighter(colour, 0.25)), Shape(lip, darker(colour, 0.3))]
 
@@ -141,5 +153,8 @@ def _hand(x: float, y: float, colour: RGB, rng: np.random.Generator) -> list[Sha
         knuckle = (x + side * 0.17, y - 0.06 + 0.058 * i)
         tip = (x - side * (0.03 - 0.02 * abs(i - 1)), y - 0.1 + 0.062 * i)
         middle = ((knuckle[0] + tip[0]) / 2, (knuckle[1] + tip[1]) / 2 - 0.015)
-        shapes += [Shape(ribbon(smooth([knuckle, middle, tip]), 0.066, 0.05), skin, 0.9), Shape(disc(tip[0], tip[1], 0.025), skin)]
+        shapes += [
+            Shape(ribbon(smooth([knuckle, middle, tip]), 0.066, 0.05), skin, 0.9),
+            Shape(disc(tip[0], tip[1], 0.025), skin),
+        ]
     return shapes

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -30,6 +31,10 @@ _ROWS = 30_000  # rows of the manifest held in memory at a time
 
 _PLAIN = ("style", "colour", "second_colour", "sole_colour", "closure", "pattern", "toe", "material", "motif")
 _NUMBERS = ("sole_thickness", "heel_height", "shaft_height")
+_BROKEN = (
+    "A process that drew shoes into {folder} was ended from outside, perhaps for lack of memory; "
+    "start again to go on where it stopped, or draw with workers=1."
+)
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("path", "category", "product_id")]
     + [("view", pa.int32()), ("captions", pa.list_(pa.string()))]
@@ -66,13 +71,14 @@ def write_catalogue(
 ) -> Path:
     """Renders `items` photographs into `folder` and returns the path of its manifest, `catalogue.parquet`.
 
-    Images lie at images/CATEGORY/THOUSAND/PRODUCT-VIEW.jpg (JPEG quality 90, size x size pixels). The manifest has
-    a row per image: path (relative to the folder), category, product_id, view, captions (three), and the design's
-    attributes; it is written last. Categories take turns, so their products are balanced; the last product has
-    fewer views where `items` is no multiple of `views_per_product`. A complete catalogue of the same settings is
-    returned at once and an incomplete one is finished. `workers` processes draw (None: one per core; 0 and 1: in
-    this process); their number does not change a byte. Raises LensError for arguments out of range (items 8 to
-    10 million), and where the folder holds a catalogue of other settings, or something else.
+    Images lie at images/CATEGORY/THOUSAND/PRODUCT-VIEW.jpg (JPEG quality 90, size x size pixels). The
+    manifest has a row per image: path (relative to the folder), category, product_id, view, captions
+    (three), and the design's attributes; it is written last. Categories take turns, so their products
+    are balanced; the last product has fewer views where `items` is no multiple of `views_per_product`. A
+    complete catalogue of the same settings is returned at once and an incomplete one is finished.
+    `workers` processes draw (None: one per core; 0 and 1: in this process); their number does not change
+    a byte. Raises LensError for arguments out of range (items 8 to 10 million), and where the folder
+    holds a catalogue of other settings, or something else.
     """
     settings = _Settings(
         VERSION,
@@ -82,7 +88,6 @@ def write_catalogue(
         check_whole("seed", seed, 0, 2**63 - 1),
     )
     count = _cores() if workers is None else check_whole("workers", workers, 0, 1024)
-    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
@@ -90,6 +95,8 @@ def write_catalogue(
             if not (folder / MANIFEST).exists():
                 _draw_all(folder, settings, count, progress)
                 _write_manifest(folder, settings)
+    except BrokenProcessPool as error:
+        raise LensError(_BROKEN.format(folder=folder)) from error
     except OSError as error:
         raise LensError(f"Cannot write the rendered catalogue into {folder}: {error}.") from error
     return folder / MANIFEST
@@ -104,7 +111,9 @@ def _claim(folder: Path, settings: _Settings) -> None:
     file, wanted = folder / SETTINGS, asdict(settings)
     if not file.exists():
         if (folder / "images").exists() or (folder / MANIFEST).exists():
-            raise LensError(f"{folder} holds images but no {SETTINGS}; choose another folder for the rendered shoes.")
+            raise LensError(
+                f"{folder} holds images but no {SETTINGS}; choose another folder for the rendered shoes."
+            )
         _replace(file, json.dumps(wanted, indent=2).encode())
         return
     try:
@@ -117,7 +126,8 @@ def _claim(folder: Path, settings: _Settings) -> None:
     if differing:
         told = ", ".join(f"{name} {found.get(name)!r} instead of {wanted.get(name)!r}" for name in differing)
         raise LensError(
-            f"{folder} holds a rendered catalogue of other settings: {told}; choose another folder or delete this one."
+            f"{folder} holds a rendered catalogue of other settings: {told}; "
+            "choose another folder or delete this one."
         )
 
 
@@ -156,9 +166,14 @@ def _drawn(folder: Path, settings: _Settings, starts: range, workers: int) -> It
 
 def _watch_parent() -> None:
     """Ends this worker when the process that started it is killed, which a process pool alone does not."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        parent.join()
+        os._exit(1)
 
 
 def _draw_chunk(folder: Path, settings: _Settings, start: int) -> int:

@@ -1,10 +1,10 @@
-"""Outlines of boots and loafers."""
+"""Boots."""
 
 import numpy as np
 
-from lens.data.rendered.closed import laces, leather_sole
 from lens.data.rendered.curves import Points, Shape, along, box, disc, outline, ribbon, smooth
 from lens.data.rendered.designs import ShoeDesign
+from lens.data.rendered.fastening import laces, leather_sole
 from lens.data.rendered.form import Form, body, buckle, clip, lining, panel, seam, stitching
 from lens.data.rendered.palette import contrast, darker, lighter
 
@@ -55,17 +55,27 @@ def _boot_fastening(form: Form, instep: Points, high: float) -> list[Shape]:
         return [stay, *laces(design, instep, rows, 0.0, 0.68)]
     if design.closure == "zip":
         path = smooth([(0.21, high - 0.04), (0.2, (high + base) / 2), (0.24, base + 0.06)])
-        teeth = [Shape(ribbon(path, 0.03), darker(design.rgb, 0.5)), Shape(ribbon(path, 0.01), design.metal_rgb)]
+        teeth = [
+            Shape(ribbon(path, 0.03), darker(design.rgb, 0.5)),
+            Shape(ribbon(path, 0.01), design.metal_rgb),
+        ]
         return [*teeth, Shape(box(0.2, high - 0.13, 0.222, high - 0.05), design.metal_rgb, 0.3, 0.5)]
     if design.closure == "elastic":
         low = base + 0.12
-        gore = outline([(0.13, high + 0.1), (0.16, low + 0.1), (0.19, low)], [(0.24, low), (0.28, low + 0.1), (0.32, high + 0.1)])
+        gore = outline(
+            [(0.13, high + 0.1), (0.16, low + 0.1), (0.19, low)],
+            [(0.24, low), (0.28, low + 0.1), (0.32, high + 0.1)],
+        )
         lines = [ribbon(np.array([(x, low), (x, high)]), 0.006) for x in np.arange(0.14, 0.32, 0.018)]
         fill = darker(design.second_rgb if design.pattern == "two-tone" else design.rgb, 0.45)
-        loop = Shape(ribbon(smooth([(0.0, high - 0.05), (-0.03, high + 0.05), (0.03, high + 0.01)]), 0.025), fill)
+        loop = Shape(
+            ribbon(smooth([(0.0, high - 0.05), (-0.03, high + 0.05), (0.03, high + 0.01)]), 0.025), fill
+        )
         return [Shape(gore, fill, marks=tuple(lines), mark_colour=lighter(fill, 0.2), clipped=True), loop]
     shapes: list[Shape] = []
-    for y in np.linspace(base + 0.25, high - 0.1, 1 + design.count % 3) if high > base + 0.4 else [base + 0.24]:
+    for y in (
+        np.linspace(base + 0.25, high - 0.1, 1 + design.count % 3) if high > base + 0.4 else [base + 0.24]
+    ):
         path = smooth([(-0.03, y - 0.02), (0.18, y - 0.03), (0.45, y + 0.02)])
         shapes.append(Shape(ribbon(path, 0.07), darker(design.rgb, 0.55), clipped=True))
         shapes.append(Shape(ribbon(path, 0.056), contrast(design.rgb, 0.14), 0.5, design.gloss, clipped=True))
@@ -89,51 +99,8 @@ def _lug_sole(form: Form) -> list[Shape]:
         low = 0.0 if x < 0.27 else form.under(x)
         shapes.append(Shape(box(x, low - 0.004, x + 0.018, low + 0.026), darker(design.sole_rgb, 0.6)))
     welt = [(x, form.foot(x) + 0.012) for x in np.linspace(-0.018, form.tip() + 0.018, 14)]
-    return [*shapes, seam(welt, design.sole_rgb), *stitching([(x, y - 0.016) for x, y in welt], design.sole_rgb, 34)]
-
-
-def loafer(design: ShoeDesign) -> list[Shape]:
-    """A slip-on with a wide opening, a moccasin apron and a saddle, tassels or a metal bit."""
-    form, free = Form(design, (0.24, 0.5)), design.free
-    high = form.foot(0.05) + 0.165 + 0.03 * free[3]
-    front = (0.5 + 0.03 * free[4], form.foot(0.5) + 0.215)
-    collar = [(0.03, high), (0.14, high - 0.055), (0.32, high - 0.075), (0.43, high - 0.03), front]
-    back = [(0.02, form.foot(0.0)), (-0.012, form.foot(0.0) + 0.08), (0.02, high - 0.04), (0.03, high)]
-    vamp = [front, (0.62, form.foot(0.62) + design.toe_height * 1.3), form.toe_path()[0]]
-    upper = outline(back, collar, vamp, form.toe_path(), form.bed(1.0, 0.02))
-    far_side = [(0.03, high), (0.2, high - 0.005), (0.4, high + 0.03), front]
-    shapes = [lining(design, outline(far_side, collar[::-1])), body(design, upper)]
-    return shapes + _apron(form, front, smooth(vamp)) + leather_sole(form, 0.24)
-
-
-def _apron(form: Form, front: tuple[float, float], vamp: Points) -> list[Shape]:
-    design = form.design
-    t, tip = design.toe_height, form.tip()
-    u_seam = [(0.5, form.foot(0.5) + 0.125), (0.66, form.foot(0.66) + t * 0.72), (0.82, form.foot(0.82) + t * 0.62)]
-    u_seam += [(tip - 0.1, form.foot(0.9) + t * 0.56), (tip - 0.055, form.foot(0.95) + t * 0.62)]
-    top = [(tip, form.foot(0.9) + t * 1.3), (0.6, front[1] + 0.2), (0.45, front[1])]
-    shapes = [clip(panel(design, outline(u_seam, top), 0.4)), seam(u_seam, design.rgb, 0.012)]
-    shapes += stitching([(x, y + 0.014) for x, y in u_seam], design.rgb, 20, 0.009)
-    strap = smooth([(front[0] + 0.075, front[1] + 0.02), (0.58, front[1] - 0.08), (0.53, form.foot(0.53))])
-    if design.style in ("penny", "horsebit"):
-        shapes.append(Shape(ribbon(strap, 0.1, 0.12), darker(design.rgb, 0.5), clipped=True))
-        shapes.append(Shape(ribbon(strap, 0.088, 0.108), contrast(design.rgb, 0.1), 0.6, design.gloss, clipped=True))
-    if design.style == "penny":
-        x, y = strap[3]
-        shapes.append(Shape(ribbon(np.array([(x - 0.02, y - 0.02), (x + 0.02, y - 0.005)]), 0.022), darker(design.rgb, 0.75)))
-    if design.style == "horsebit":
-        x, y = strap[4]
-        shapes += [Shape(disc(x + dx, y + dy, 0.026), design.metal_rgb, 0.6, 0.8) for dx, dy in ((-0.035, -0.012), (0.035, 0.012))]
-        shapes.append(Shape(ribbon(np.array([(x - 0.05, y - 0.018), (x + 0.05, y + 0.018)]), 0.018), design.metal_rgb, 0.5, 0.8))
-    if design.style == "tassel":
-        shapes += _tassels(design, float(vamp[5, 0]), float(vamp[5, 1]))
-    return shapes
-
-
-def _tassels(design: ShoeDesign, x: float, y: float) -> list[Shape]:
-    shapes = [Shape(disc(x, y, 0.022), darker(design.rgb, 0.4))]
-    for dx, dy in ((0.05, -0.07), (0.11, -0.035)):
-        cord = np.array([(x, y), (x + dx, y + dy)])
-        shapes.append(Shape(ribbon(cord, 0.018), darker(design.second_rgb, 0.3)))
-        shapes.append(Shape(ribbon(cord + (dx * 0.7, dy * 0.7), 0.026, 0.06), design.second_rgb, 0.5))
-    return shapes
+    return [
+        *shapes,
+        seam(welt, design.sole_rgb),
+        *stitching([(x, y - 0.016) for x, y in welt], design.sole_rgb, 34),
+    ]

@@ -1,0 +1,17 @@
+"""What happens beside training: judging, looking, saving and exporting."""
+
+from lens.callbacks.checkpoints import AtomicCheckpointIO, Interruption, RandomState
+from lens.callbacks.export import ExportIndex
+from lens.callbacks.pictures import Pictures
+from lens.callbacks.retrieval import RetrievalEvaluation
+from lens.callbacks.speed import Speed
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "ExportIndex",
+    "Interruption",
+    "Pictures",
+    "RandomState",
+    "RetrievalEvaluation",
+    "Speed",
+]

@@ -1,0 +1,93 @@
+"""Checkpoints that survive a kill, and runs that go on exactly where they stopped."""
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target and renames: a kill leaves the old checkpoint or the new one, never half of one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f".{target.name}.new")
+        torch.save(checkpoint, fresh)
+        os.replace(fresh, target)
+
+
+class RandomState(pl.Callback):
+    """Keeps torch's random state in the checkpoint and restores it before the first step after a resume.
+
+    Not earlier: evaluation and set-up in between may draw numbers too.
+    """
+
+    def __init__(self) -> None:
+        self._restore: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            state["cuda"] = torch.cuda.get_rng_state_all()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._restore = state_dict
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._restore is None:
+            return
+        torch.set_rng_state(self._restore["cpu"].cpu())
+        if torch.cuda.is_available() and len(self._restore.get("cuda", ())) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([state.cpu() for state in self._restore["cuda"]])
+        self._restore = None
+
+
+class Interruption(pl.Callback):
+    """On Ctrl-C or SIGTERM finishes the step (or the evaluation) at hand, saves a checkpoint and leaves.
+
+    A second signal leaves at once; then the last regular checkpoint is what a resume starts from.
+
+    Args:
+        path: the checkpoint, the one a resume reads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._received is not None:
+            raise SystemExit(128 + number)
+        self._received = number
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        # After the last step of an epoch its validation comes first: leaving then keeps the epoch's figures.
+        if not trainer.is_last_batch:
+            self._leave(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._leave(trainer)
+
+    def _leave(self, trainer: pl.Trainer) -> None:
+        if self._received is not None:
+            trainer.save_checkpoint(self.path)
+            raise SystemExit(128 + self._received)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

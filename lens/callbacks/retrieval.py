@@ -1,0 +1,81 @@
+"""Retrieval quality per epoch on validation and on a fixed sample of train; on test once, at the end."""
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+
+from lens.data.module import ShoppingData
+from lens.index.embedding import embed_all
+from lens.metrics.retrieval import RetrievalScores, retrieval_scores
+
+
+class RetrievalEvaluation(pl.Callback):
+    """Logs ``val/precision_at_1`` and its like; early stopping and the choice of the checkpoint go by them.
+
+    Args:
+        ks: the cut-offs of precision, recall and hit.
+        train: follow a fixed sample of the training items too.
+    """
+
+    def __init__(self, ks: tuple[int, ...] = (1, 5, 10), train: bool = True) -> None:
+        self.ks, self.train = ks, train
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        data = _data(trainer)
+        self._log(trainer, pl_module, "val", data.rows("val"))
+        if self.train:
+            self._log(trainer, pl_module, "train", train_sample(data))
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        scores = self._log(trainer, pl_module, "test", _data(trainer).rows("test"))
+        pl_module.log("test/queries", float(scores.queries))
+        pl_module.log("test/excluded_queries", float(scores.excluded_queries))
+
+    def _log(self, trainer: pl.Trainer, pl_module: Any, side: str, rows: np.ndarray) -> RetrievalScores:
+        data = _data(trainer)
+        vectors = embed_rows(trainer, pl_module, rows)
+        scores = score_rows(data, rows, vectors, self.ks)
+        values = {f"{side}/{name}": value for name, value in scores.metrics.items()}
+        pl_module.log_dict(values, batch_size=1)
+        return scores
+
+
+def embed_rows(trainer: pl.Trainer, model: Any, rows: np.ndarray, progress: str | None = None) -> np.ndarray:
+    """Vectors float32 [len(rows), D] of catalogue rows, without augmentation, in evaluation mode."""
+    training = model.training
+    model.eval()
+    with trainer.precision_plugin.forward_context():
+        loader = _data(trainer).evaluation_loader(rows)
+        vectors = embed_all(model.embed_images, loader, device=model.device, progress=progress)
+    model.train(training)
+    return vectors
+
+
+def score_rows(
+    data: ShoppingData, rows: np.ndarray, vectors: np.ndarray, ks: tuple[int, ...] = (1, 5, 10)
+) -> RetrievalScores:
+    """Scores of one side: its queries against its gallery, or each item against all others where no roles are given."""
+    labels = data.labels[data.relevance][rows]
+    role = data.catalogue.table["role"].to_numpy()[rows]
+    if not (role != "").any():
+        return retrieval_scores(vectors, labels, rows, ks=ks)
+    query, gallery = np.flatnonzero(role != "gallery"), np.flatnonzero(role != "query")
+    return retrieval_scores(
+        vectors[query], labels[query], rows[query], vectors[gallery], labels[gallery], rows[gallery], ks=ks
+    )
+
+
+def train_sample(data: ShoppingData) -> np.ndarray:
+    """The same training rows in every epoch and run of one split, ascending."""
+    rows = data.rows("train")
+    if len(rows) <= data.train_subset:
+        return rows
+    chosen = np.random.default_rng(data.split_seed).choice(len(rows), data.train_subset, replace=False)
+    return rows[np.sort(chosen)]
+
+
+def _data(trainer: pl.Trainer) -> ShoppingData:
+    return trainer.datamodule  # type: ignore[attr-defined, no-any-return]

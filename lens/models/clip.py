@@ -1,0 +1,230 @@
+"""CLIP: an image tower and a text tower trained so that a picture picks out its captions (Radford et al. 2021).
+
+Balanced batches hold several pictures of a class, so by default every caption of the same label is a right answer
+(UniCL, Yang et al. 2022); the plain diagonal loss is one setting away.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPModel
+
+from lens.losses.contrastive import Targets, clamp_logit_scale_, contrastive_loss
+from lens.losses.distributed import gather
+from lens.models.optim import OptimizerName, Schedule, configure
+from lens.models.tokens import Tokens
+from lens.models.weights import load_or_fall_back
+
+PRETRAINED = "openai/clip-vit-base-patch32"
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+Part = Literal["vision", "text", "vision_projection", "text_projection"]
+
+
+class ContrastiveCLIP(pl.LightningModule):
+    """Two towers into one space of ``projection_size`` values.
+
+    Args:
+        image_size, patch_size: of the image tower, in pixels.
+        vision_size, vision_layers, vision_heads: the image tower; ViT-B/32 by default.
+        text_size, text_layers, text_heads, context: the text tower and its longest input in tokens.
+        temperature: the logits are cosines divided by it; ``learn_temperature`` makes it a parameter.
+        targets: ``label``: captions of the same label are right answers; ``diagonal``: the picture's own captions only.
+        relevance: the label that ``targets=label`` goes by, ``category`` or ``product``.
+        freeze: parts that are not trained.
+        vision_learning_rate, text_learning_rate: of the two towers; ``learning_rate`` where not given.
+        weights: ``pretrained`` (OpenAI), ``random``, or a folder written by ``save_pretrained`` with its tokenizer.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        patch_size: int = 32,
+        vision_size: int = 768,
+        vision_layers: int = 12,
+        vision_heads: int = 12,
+        text_size: int = 512,
+        text_layers: int = 12,
+        text_heads: int = 8,
+        context: int = 77,
+        projection_size: int = 512,
+        temperature: float = 0.07,
+        learn_temperature: bool = True,
+        targets: Targets = "label",
+        relevance: Literal["category", "product"] = "category",
+        freeze: list[Part] | None = None,
+        weights: str = "pretrained",
+        learning_rate: float = 1e-4,
+        vision_learning_rate: float | None = None,
+        text_learning_rate: float | None = None,
+        optimizer: OptimizerName = "adam",
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        schedule: Schedule = "constant",
+    ) -> None:
+        super().__init__()
+        self.embedding_size, self.context = projection_size, context
+        self.targets: Targets = targets
+        self.relevance = relevance
+        self.rates = {"vision": vision_learning_rate, "text": text_learning_rate}
+        self.optimization: dict[str, Any] = {
+            "learning_rate": learning_rate,
+            "optimizer": optimizer,
+            "weight_decay": weight_decay,
+            "warmup_steps": warmup_steps,
+            "schedule": schedule,
+        }
+        config = CLIPConfig(
+            vision_config=_tower(
+                vision_size, vision_layers, vision_heads, image_size=image_size, patch_size=patch_size
+            ),
+            text_config=_tower(text_size, text_layers, text_heads, max_position_embeddings=context),
+            projection_dim=projection_size,
+        )
+        (self.network, self.tokens), self.weights_source = build_network(config, weights)
+        logit_scale = torch.tensor(math.log(1 / temperature))
+        self.network.logit_scale = nn.Parameter(logit_scale, requires_grad=learn_temperature)
+        self._freeze(freeze or [])
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+
+    def _freeze(self, parts: Sequence[str]) -> None:
+        modules = {
+            "vision": self.network.vision_model,
+            "text": self.network.text_model,
+            "vision_projection": self.network.visual_projection,
+            "text_projection": self.network.text_projection,
+        }
+        for part in parts:
+            modules[part].requires_grad_(False)
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Unit vectors [B, D] of images [B, 3, H, W], float in [0, 1]."""
+        standardised = (images - self.mean) / self.std  # type: ignore[operator]
+        pooled = self.network.vision_model(pixel_values=standardised).pooler_output
+        return F.normalize(self.network.visual_projection(pooled).float(), dim=1)
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors [T, D] of T texts, cut at ``context`` tokens."""
+        ids, mask = self.tokens.encode(texts, self.context)
+        ids, mask = ids.to(self.device), mask.to(self.device)
+        hidden = self.network.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
+        pooled = hidden[torch.arange(len(ids), device=ids.device), mask.sum(1) - 1]  # the end token
+        return F.normalize(self.network.text_projection(pooled).float(), dim=1)
+
+    def setup(self, stage: str) -> None:
+        """Without the published vocabulary, the captions at hand make one."""
+        if self.tokens.empty:
+            self.tokens = Tokens.train(self.trainer.datamodule.train_captions())  # type: ignore[attr-defined]
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        return self._loss(batch, "train")
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        return self._loss(batch, "val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        return self._loss(batch, "test")
+
+    def _loss(self, batch: dict[str, Any], stage: str) -> Tensor:
+        captions: list[list[str]] = batch["captions"]
+        owner = torch.tensor([row for row, texts in enumerate(captions) for _ in texts], device=self.device)
+        images = self.embed_images(batch["image"])
+        texts = self.embed_texts([text for item in captions for text in item])
+        labels, index = batch[self.relevance], batch["index"]
+        share = gather if stage == "train" else _as_it_is
+        result = contrastive_loss(
+            share(images),
+            share(texts),
+            share(labels),
+            share(labels[owner]),
+            logit_scale=self.network.logit_scale,
+            targets=self.targets,
+            image_index=share(index),
+            text_index=share(index[owner]),
+        )
+        on_step = stage == "train"
+        self.log(f"{stage}/loss", result.loss, batch_size=len(images), on_step=on_step, on_epoch=True, prog_bar=True)
+        self.log(f"{stage}/excess_loss", result.excess, batch_size=len(images), on_step=on_step, on_epoch=True)
+        if on_step:
+            self.log("train/temperature", (-self.network.logit_scale.detach()).exp(), on_step=True)
+        return result.loss
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # At the start, not the end: a checkpoint is written before the module's own end of the batch.
+        clamp_logit_scale_(self.network.logit_scale)
+
+    def configure_optimizers(self) -> Any:
+        groups: dict[str, list[nn.Parameter]] = {"vision": [], "text": [], "rest": []}
+        for name, parameter in self.network.named_parameters():
+            tower = name.split("_model.")[0] if "_model." in name else "rest"
+            if parameter.requires_grad:
+                groups[tower].append(parameter)
+        rated = [
+            {"params": held, **({"lr": rate} if (rate := self.rates.get(name)) is not None else {})}
+            for name, held in groups.items()
+            if held
+        ]
+        total = int(self.trainer.estimated_stepping_batches)
+        return configure(rated, total_steps=total, **self.optimization)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["tokens"] = self.tokens.to_json()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.tokens = Tokens.from_json(checkpoint["tokens"])
+
+
+def build_network(config: CLIPConfig, weights: str) -> tuple[tuple[CLIPModel, Tokens], str]:
+    """Both towers with the vocabulary they were trained on (an empty one for random weights), and their source."""
+
+    def read(place: str | Path, cache_only: bool) -> _Pair:
+        tokens = Tokens.read(place, cache_only)
+        network = CLIPModel.from_pretrained(place, local_files_only=cache_only)
+        vision, text = network.config.vision_config, network.config.text_config
+        for have, want, keys in (
+            (vision, config.vision_config, ("image_size", "patch_size", "hidden_size", "num_hidden_layers")),
+            (text, config.text_config, ("hidden_size", "num_hidden_layers", "max_position_embeddings")),
+        ):
+            for key in keys:
+                if getattr(have, key) != getattr(want, key):
+                    raise ValueError(f"{key} is {getattr(have, key)} there and {getattr(want, key)} in the config")
+        return _Pair(network, tokens)
+
+    pair, source = load_or_fall_back(
+        weights,
+        random=lambda: _Pair(CLIPModel(config), Tokens.none()),
+        local=lambda path: read(path, True),
+        pretrained=lambda cache_only: read(PRETRAINED, cache_only),
+        name=PRETRAINED,
+        url="https://huggingface.co",
+    )
+    return (pair.network, pair.tokens), source
+
+
+class _Pair(nn.Module):
+    """A network with its vocabulary, so that both come from one place."""
+
+    def __init__(self, network: CLIPModel, tokens: Tokens) -> None:
+        super().__init__()
+        self.network, self.tokens = network, tokens
+
+
+def _tower(size: int, layers: int, heads: int, **more: int) -> dict[str, int]:
+    return {
+        "hidden_size": size,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * size,
+        **more,
+    }
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor

@@ -1,0 +1,100 @@
+"""The Lightning Trainer of a run: precision by hardware, checkpoints that survive, one place for its files."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint, RichModelSummary, TQDMProgressBar
+
+from lens.callbacks.checkpoints import AtomicCheckpointIO, Interruption, RandomState
+from lens.errors import LensError
+
+log = logging.getLogger(__name__)
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
+
+def hardware_precision(accelerator: str) -> str:
+    """``bf16-mixed`` where the processor that will train computes in bfloat16, else ``32-true``."""
+    if accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available()):
+        return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "amx", "arm_bf16"))
+    return "bf16-mixed" if native else "32-true"
+
+
+def build_trainer(
+    folder: Path,
+    monitor: str,
+    callbacks: list[pl.Callback],
+    logger: Any,
+    max_epochs: int = 10,
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto",
+    devices: int | str = "auto",
+    strategy: str = "auto",
+    num_nodes: int = 1,
+    precision: Precision = "auto",
+    accumulate_grad_batches: int = 1,
+    gradient_clip: float | None = None,
+    checkpoint_steps: int = 100,
+    log_steps: int = 10,
+    limit_train_batches: int | float | None = None,
+    deterministic: bool = False,
+    progress: bool = True,
+) -> pl.Trainer:
+    """A Trainer that keeps ``folder/checkpoints/best.ckpt`` (by validation only) and ``last.ckpt``.
+
+    Args:
+        folder: where the run's files go.
+        monitor: the validation metric, higher is better, that chooses the best checkpoint.
+        precision: ``auto`` is bf16 where the hardware has it.
+        checkpoint_steps: a killed run loses at most this many steps.
+        limit_train_batches: batches of an epoch (a number), or the share of them (a fraction); None is all.
+
+    Raises:
+        LensError: a GPU is asked for and there is none, or several processes where only torchrun starts them.
+    """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise LensError("trainer.accelerator=gpu: torch finds no GPU here; use trainer=cpu or trainer=auto.")
+    if strategy.startswith("ddp") and "LOCAL_RANK" not in os.environ:
+        raise LensError(
+            "trainer=ddp is started by torchrun, one process a device: torchrun --nproc-per-node=N train.py trainer=ddp ..."
+        )
+    checkpoints = folder / "checkpoints"
+    keep = [
+        ModelCheckpoint(
+            checkpoints, "best", monitor=monitor, mode="max", save_weights_only=True, enable_version_counter=False
+        ),
+        ModelCheckpoint(
+            checkpoints, "last", every_n_train_steps=checkpoint_steps, enable_version_counter=False
+        ),
+        ModelCheckpoint(checkpoints, "last", every_n_epochs=1, enable_version_counter=False),
+        RandomState(),
+        Interruption(checkpoints / "last.ckpt"),
+    ]
+    shown: list[pl.Callback] = [TQDMProgressBar(leave=True), RichModelSummary(max_depth=1)] if progress else []
+    chosen = hardware_precision(accelerator) if precision == "auto" else precision
+    return pl.Trainer(
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        devices=devices,
+        strategy=strategy,
+        num_nodes=num_nodes,
+        precision=chosen,  # type: ignore[arg-type]
+        accumulate_grad_batches=accumulate_grad_batches,
+        gradient_clip_val=gradient_clip,
+        limit_train_batches=limit_train_batches,
+        deterministic=deterministic,
+        callbacks=[*callbacks, *shown, *keep],
+        logger=logger or False,
+        default_root_dir=folder,
+        plugins=[AtomicCheckpointIO()],
+        log_every_n_steps=log_steps,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the project's samplers know their rank
+        enable_progress_bar=progress,
+        enable_model_summary=progress,
+    )

@@ -1,0 +1,76 @@
+"""Train one model, judge it on held-out images, export it as a searchable index: python train.py --help."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lens.config import TrainConfig, build, entry, plain
+from lens.errors import LensError
+
+
+def train(cfg: DictConfig) -> float:
+    """One run from configuration to index; returns the best value of ``monitor``, which a sweep optimises."""
+    import pytorch_lightning as pl
+
+    from lens.callbacks import ExportIndex
+    from lens.report import print_scores, quiet_libraries
+    from lens.runs import resumed, run_folder
+    from lens.tracking import git_state
+
+    quiet_libraries()
+    run_id, checkpoint, config = None, None, plain(cfg)
+    if config["resume"] is not None:
+        run_id, config, checkpoint = resumed(cfg, list(HydraConfig.get().overrides.task))
+    if config["trainer"].get("strategy", "").startswith("ddp") and HydraConfig.get().mode.name == "MULTIRUN":
+        raise LensError("trainer=ddp cannot run inside a sweep; start each run by torchrun, one at a time.")
+
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    augment = build(config["augment"]) if config.get("augment") else None
+    data = build(config["data"], augment=augment, seed=config["seed"])
+    data.setup()
+    model = build(config["model"])
+    logger = build(config["logger"], run_id=run_id) if config["logger"] else None
+    folder = run_folder(logger.run_id if logger else None)
+    callbacks = [build(part) for part in config["callbacks"].values() if part is not None]
+    described = {"name": config["name"], "target": config["model"]["_target_"], "config": config["model"]}
+    callbacks.append(ExportIndex(folder / "index", described, logger.run_id if logger else None))
+    trainer = build(
+        config["trainer"], folder=folder, monitor=config["monitor"], callbacks=callbacks, logger=logger
+    )
+
+    with logger or _NoLogger():
+        if logger and run_id is None:
+            logger.log_config(config)
+            logger.log_dict(data.facts, "data.json")
+            described_run = {"model": config["name"], "weights": model.weights_source, "seed": config["seed"]}
+            logger.set_tags({**git_state(), **described_run, "data.fingerprint": data.facts["fingerprint"]})
+        start = time.perf_counter()
+        trainer.fit(model, data, ckpt_path=checkpoint, weights_only=None)
+        seconds = time.perf_counter() - start
+        best = Path(trainer.checkpoint_callback.best_model_path or folder / "checkpoints" / "last.ckpt")
+        scores = trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=None)[0]
+        scores |= {"train/seconds": seconds, "model/embedding_size": model.embedding_size}
+        if logger:
+            facts = {name: scores[name] for name in ("train/seconds", "model/embedding_size")}
+            logger.log_metrics(facts, trainer.global_step)
+            logger.log_artifacts([folder / "checkpoints"], "checkpoints")
+            logger.log_artifacts([folder / "index"], "index")
+    print_scores(config["name"], scores, folder, logger.run_id if logger else None)
+    return float(trainer.checkpoint_callback.best_model_score or 0.0)
+
+
+class _NoLogger:
+    """Stands in for the logger's context where there is none."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: Any) -> None: ...
+
+
+main = entry(train, config_name="train", schema=TrainConfig, config_path=Path(__file__).parent / "conf")
+
+if __name__ == "__main__":
+    main()
