@@ -5,7 +5,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Literal, Annotated, Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from hydra.utils import get_object
 
@@ -39,15 +39,19 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Top-level keys of evaluate.py; one of run, index and vectors says what is scored."""
+    """Top-level keys of evaluate.py; one of run, index, vectors and sweep says what is scored."""
 
     run: str | None = None
     index: str | None = None
     vectors: str | None = None
     items: str | None = None
+    sweep: str | None = None
     out: str | None = None
+    relevance: Literal["category", "product"] | None = None
+    split: Literal["train", "val", "test"] | None = None
+    experiment: str = "shopping-lens"
+    uri: str | None = None
     data: Node | None = None
-    logger: Node | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,11 @@ class _EpochBatches(ABC):
         self.notes: list[str] = []
         self._done: tuple[int, int] | None = None
 
+    @property
+    def sampler(self) -> "_EpochBatches":
+        """Itself: Lightning calls ``set_epoch`` on what a batch sampler has under this name."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """The epoch whose batches the next iteration yields."""
         self.epoch = epoch

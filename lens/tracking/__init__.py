@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lens.tracking.git import git_state
 from lens.tracking.outbox import send_unsent
-from lens.tracking.read import download, find_run, run_config, run_metrics, run_tags
-from lens.tracking.runs import finish_parent, start_parent
+from lens.tracking.read import download, find_run, run_config, run_metrics, run_tags, sweep_runs
+from lens.tracking.runs import finish_parent, log_evaluation, start_parent
 from lens.tracking.store import prepare_store, project_folder, tracking_uri
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = [
     "find_run",
     "finish_parent",
     "git_state",
+    "log_evaluation",
     "prepare_store",
     "project_folder",
     "run_config",
@@ -27,6 +28,7 @@ __all__ = [
     "run_tags",
     "send_unsent",
     "start_parent",
+    "sweep_runs",
     "tracking_uri",
 ]
 

@@ -101,3 +101,20 @@ def run_config(uri: str, run_id: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise LensError(f"The config.yaml of run {run_id} is not a mapping.")
     return config
+
+
+def sweep_runs(uri: str, experiment: str, which: str) -> list[dict[str, Any]]:
+    """Name, id, metrics and tags of a sweep's runs, oldest first; ``which`` is the parent's id, or ``last``.
+
+    Raises LensError where there is no such sweep.
+    """
+    runs = _runs(uri, experiment)
+    parents = [run.data.tags[PARENT_TAG] for run in runs if PARENT_TAG in run.data.tags]
+    chosen = next((parent for parent in parents if which == "last" or parent.startswith(which)), None)
+    if chosen is None:
+        raise LensError(f"There is no sweep {which} in {uri}; make one with python train.py -m KEY=A,B.")
+    return [
+        {"name": run.info.run_name, "run_id": run.info.run_id, "metrics": run.data.metrics, "tags": run.data.tags}
+        for run in reversed(runs)
+        if run.data.tags.get(PARENT_TAG) == chosen
+    ]

@@ -65,3 +65,19 @@ def finish_parent(uri: str, run_id: str, status: str = "FINISHED") -> None:
             client(uri).set_terminated(run_id, status=status, end_time=int(time.time() * 1000))
     except Exception as error:
         raise LensError(f"Run {run_id} could not be marked {status} in {uri}: {first_line(error)}") from error
+
+
+def log_evaluation(uri: str, run_id: str, result: Mapping[str, Any]) -> None:
+    """A later evaluation beside the run's own figures: metrics ``evaluation/...`` and an artefact with all of it.
+
+    Raises LensError if the store refuses.
+    """
+    values = {name: value for name, value in result["metrics"].items() if value is not None}
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    try:
+        with quiet():
+            for name, value in values.items():
+                client(uri).log_metric(run_id, f"evaluation/{name}", value)
+            client(uri).log_dict(run_id, dict(result), f"evaluations/{stamp}.json")
+    except Exception as error:
+        raise LensError(f"The evaluation could not be logged to run {run_id}: {first_line(error)}") from error

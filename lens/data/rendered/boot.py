@@ -23,14 +23,14 @@ def boot(design: ShoeDesign) -> list[Shape]:
     instep = smooth([*shin, *vamp[1:]])
     upper = outline(heel, rim, [*shin, *vamp[1:]], form.toe_path(), form.bed(1.0, 0.02))
     far_rim = [back_top, ((back_top[0] + front[0]) / 2, max(high, front[1]) + 0.035), front]
-    shapes = [lining(design, outline(far_rim, rim[::-1])), body(design, upper), *_boot_panels(form, high)]
+    shapes = [lining(design, outline(far_rim, rim[::-1])), body(design, upper), *_boot_panels(form)]
     shapes += _boot_fastening(form, instep, high)
     if free[5] > 0.75:
         shapes += _cuff(design, rim)
     return shapes + (_lug_sole(form) if free[6] < 0.55 else leather_sole(form, 0.27))
 
 
-def _boot_panels(form: Form, high: float) -> list[Shape]:
+def _boot_panels(form: Form) -> list[Shape]:
     design = form.design
     shapes: list[Shape] = []
     if design.free[7] < 0.5:

@@ -36,11 +36,7 @@ def heel(design: ShoeDesign) -> list[Shape]:
         shapes.append(clip(panel(design, outline(cut, [(1.2, 0.5), (1.2, -0.1)]), 0.4)))
     top = [(x, y - 0.012) for x, y in collar]
     shapes += [*stitching(top, design.rgb, 34, 0.005), Shape(form.sole(0.002, 0.0), design.sole_rgb, 0.4)]
-    return (
-        _ankle_strap(form, cup, front) + shapes
-        if design.closure == "ankle strap"
-        else shapes + _bow(form, front)
-    )
+    return _ankle_strap(form, cup) + shapes if design.closure == "ankle strap" else shapes + _bow(form, front)
 
 
 def _heel_post(form: Form) -> list[Shape]:
@@ -70,7 +66,7 @@ def _heel_post(form: Form) -> list[Shape]:
     return [Shape(outline(inner, outer, top), colour, 0.7, design.gloss), Shape(tip, darker(colour, 0.6))]
 
 
-def _ankle_strap(form: Form, cup: float, front: tuple[float, float]) -> list[Shape]:
+def _ankle_strap(form: Form, cup: float) -> list[Shape]:
     behind, before = ring(form.design, -0.005, cup + 0.12, 0.3, 0.034)
     post = Shape(
         ribbon(smooth([(0.0, cup - 0.04), (-0.012, cup + 0.05), (0.0, cup + 0.13)]), 0.05, 0.04),

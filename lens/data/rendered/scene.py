@@ -110,10 +110,12 @@ def occluder(view: Scene) -> list[Shape]:
     rng = view.rng(1)
     x, y = float(rng.choice([0.24, 0.76]) + rng.uniform(-0.06, 0.06)), float(rng.uniform(0.42, 0.72))
     colour = jitter(COLOURS[list(COLOURS)[int(rng.integers(len(COLOURS)))]], rng)
-    return {"tag": _tag, "box": _box, "hand": _hand}[view.occluder](x, y, colour, rng)
+    if view.occluder == "hand":
+        return _hand(x, y, rng)
+    return _tag(x, y, colour) if view.occluder == "tag" else _box(x, y, colour)
 
 
-def _tag(x: float, y: float, colour: RGB, rng: np.random.Generator) -> list[Shape]:
+def _tag(x: float, y: float, colour: RGB) -> list[Shape]:
     paper = (244, 242, 236)
     string = smooth([(x, y - 0.09), (x + 0.03, y - 0.2), (x - 0.02, y - 0.32)])
     lines = [
@@ -127,7 +129,7 @@ def _tag(x: float, y: float, colour: RGB, rng: np.random.Generator) -> list[Shap
     return [Shape(ribbon(string, 0.008), (120, 110, 100)), label, bar, *print_lines, hole]
 
 
-def _box(x: float, y: float, colour: RGB, rng: np.random.Generator) -> list[Shape]:
+def _box(x: float, y: float, colour: RGB) -> list[Shape]:
     side, drop = (-1.0 if x < 0.5 else 1.0), 0.62 + 0.5 * (y - 0.42)
     inner = x + side * 0.02
     front = np.array([(inner, drop), (inner + side * 0.6, drop), (inner + side * 0.6, 1.1), (inner, 1.1)])
@@ -143,7 +145,7 @@ def _box(x: float, y: float, colour: RGB, rng: np.random.Generator) -> list[Shap
     return [Shape(front, colour, 0.3), Shape(top, lighter(colour, 0.25)), Shape(lip, darker(colour, 0.3))]
 
 
-def _hand(x: float, y: float, colour: RGB, rng: np.random.Generator) -> list[Shape]:
+def _hand(x: float, y: float, rng: np.random.Generator) -> list[Shape]:
     skins = ((240, 204, 176), (214, 164, 126), (158, 106, 74), (96, 62, 44))
     skin = jitter(skins[int(rng.integers(len(skins)))], rng, 5)
     side = -1.0 if x < 0.5 else 1.0

@@ -23,7 +23,7 @@ def sneaker(design: ShoeDesign) -> list[Shape]:
     far_side = [(0.025, high), (0.15, high + 0.02), (0.28, high + 0.03), front]
     shapes = [lining(design, outline(far_side, collar[::-1])), *tongue(design, smooth(instep))]
     shapes += [body(design, upper), *_overlays(form, high), *_motif(form)]
-    shapes += _fastening(form, smooth(instep), upper)
+    shapes += _fastening(form, smooth(instep))
     return shapes + _rubber_sole(form)
 
 
@@ -82,7 +82,7 @@ def _motif(form: Form) -> list[Shape]:
     return []
 
 
-def _fastening(form: Form, instep: Points, upper: Points) -> list[Shape]:
+def _fastening(form: Form, instep: Points) -> list[Shape]:
     design = form.design
     if design.closure == "laces":
         return _eyestay(design, instep) + laces(design, instep, 4 + design.count, 0.02, 0.86)

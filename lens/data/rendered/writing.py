@@ -73,13 +73,14 @@ def write_catalogue(
 
     Images lie at images/CATEGORY/THOUSAND/PRODUCT-VIEW.jpg (JPEG quality 90, size x size pixels). The
     manifest has a row per image: path (relative to the folder), category, product_id, view, captions
-    (three), and the design's attributes; it is written last. Categories take turns, so their products
-    are balanced; the last product has fewer views where `items` is no multiple of `views_per_product`. A
-    complete catalogue of the same settings is returned at once and an incomplete one is finished.
-    `workers` processes draw (None: one per core; 0 and 1: in this process); their number does not change
-    a byte. Raises LensError for arguments out of range (items 8 to 10 million), and where the folder
-    holds a catalogue of other settings, or something else.
+    (three), and the design's attributes; it is written last. Categories take turns, so their products are
+    balanced; the last product has fewer views where `items` is no multiple of `views_per_product`. A
+    complete catalogue of the same settings is returned at once and an incomplete one is finished. `workers`
+    processes draw (None: one per core; 0 and 1: in this process); their number changes no byte. Raises
+    LensError for arguments out of range (items 8 to 10 million), and where the folder holds a catalogue of
+    other settings, or something else.
     """
+    count = _workers(workers)
     settings = _Settings(
         VERSION,
         check_whole("items", items, 8, 10_000_000),
@@ -87,14 +88,10 @@ def write_catalogue(
         check_whole("size", size, 16, 2048),
         check_whole("seed", seed, 0, 2**63 - 1),
     )
-    count = _cores() if workers is None else check_whole("workers", workers, 0, 1024)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            _claim(folder, settings)
-            if not (folder / MANIFEST).exists():
-                _draw_all(folder, settings, count, progress)
-                _write_manifest(folder, settings)
+            _make(folder, settings, count, progress)
     except BrokenProcessPool as error:
         raise LensError(_BROKEN.format(folder=folder)) from error
     except OSError as error:
@@ -102,7 +99,16 @@ def write_catalogue(
     return folder / MANIFEST
 
 
-def _cores() -> int:
+def _make(folder: Path, settings: _Settings, workers: int, progress: bool) -> None:
+    _claim(folder, settings)
+    if not (folder / MANIFEST).exists():
+        _draw_all(folder, settings, workers, progress)
+        _write_manifest(folder, settings)
+
+
+def _workers(asked: int | None) -> int:
+    if asked is not None:
+        return check_whole("workers", asked, 0, 1024)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,0 +1,1 @@
+"""Scoring of vectors, runs side by side."""

@@ -1,0 +1,104 @@
+"""Vectors of any origin, scored as a search."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from lens.errors import LensError
+from lens.metrics.retrieval import RetrievalScores, retrieval_scores
+
+KS = (1, 5, 10)
+
+
+def score_items(
+    vectors: np.ndarray, items: pd.DataFrame, *, relevance: str | None = None, split: str | None = None
+) -> RetrievalScores:
+    """Scores of float vectors [N, D] whose N items have ``category`` and/or ``product_id``, optionally ``role``.
+
+    Args:
+        relevance: ``category`` or ``product``; by default by category where there is one.
+        split: only the items of this side are queries and gallery; all where None.
+
+    Raises:
+        LensError: the column that relevance needs is missing, or no item is left to be judged.
+    """
+    column = {"category": "category", "product": "product_id"}.get(relevance or "")
+    if column is None:
+        column = "category" if "category" in items else "product_id"
+    if column not in items:
+        raise LensError(f"relevance={relevance}: the items have no column {column}; they have {', '.join(items)}.")
+    rows = np.arange(len(items))
+    if split is not None:
+        rows = np.flatnonzero(items["split"].to_numpy() == split) if "split" in items else rows[:0]
+    if len(rows) < 2:
+        where = f" on the side {split!r}" if split else ""
+        raise LensError(f"There are {len(rows)} items{where} to be judged; a search needs at least two.")
+    labels = np.unique(items[column].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
+    role = items["role"].fillna("").to_numpy() if "role" in items else np.full(len(items), "")
+    if not (role[rows] != "").any():
+        return retrieval_scores(vectors[rows], labels[rows], rows, ks=KS)
+    query, gallery = rows[role[rows] != "gallery"], rows[role[rows] != "query"]
+    if not len(query) or not len(gallery):
+        raise LensError("The roles leave no query or no gallery item; give role=query to some and role=gallery to others.")
+    return retrieval_scores(
+        vectors[query], labels[query], query, vectors[gallery], labels[gallery], gallery, ks=KS
+    )
+
+
+def as_result(scores: RetrievalScores, **more: Any) -> dict[str, Any]:
+    """What ``out=FILE.json`` holds; a metric without a counted query is null."""
+    metrics = {name: float(value) if np.isfinite(value) else None for name, value in scores.metrics.items()}
+    return {"metrics": metrics, "queries": scores.queries, "excluded_queries": scores.excluded_queries, **more}
+
+
+def write_result(path: Path, result: Mapping[str, Any]) -> None:
+    """The JSON file, written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    os.replace(fresh, path)
+
+
+def print_result(title: str, scores: RetrievalScores) -> None:
+    """The scores as a table for the terminal."""
+    table = Table(title=f"{title}: {scores.queries} queries")
+    table.add_column("metric")
+    table.add_column("mean", justify="right")
+    for name, value in scores.metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(f"{scores.excluded_queries} queries have no relevant item and are left out.")
+
+
+def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
+    """One line a run: name, precision@1 and @10, recall@10, embedding size, seconds of training."""
+    table = Table(title="test scores")
+    table.add_column("model")
+    columns = {
+        "test/precision_at_1": "precision@1",
+        "test/precision_at_10": "precision@10",
+        "test/recall_at_10": "recall@10",
+        "test/queries": "queries",
+        "model/embedding_size": "embedding size",
+        "train/seconds": "seconds",
+    }
+    for heading in (*columns.values(), "weights", "run"):
+        table.add_column(heading, justify="right")
+    for run in runs:
+        cells = [_cell(run["metrics"].get(key)) for key in columns]
+        table.add_row(str(run["name"]), *cells, str(run["tags"].get("weights", "")), str(run["run_id"])[:8])
+    Console(soft_wrap=True).print(table)
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 2 else f"{value:.3f}"
