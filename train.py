@@ -19,6 +19,7 @@ def train(cfg: DictConfig) -> float:
     from lens.report import print_scores, quiet_libraries
     from lens.runs import resumed, run_folder
     from lens.tracking import git_state
+    from lens.training import agree
 
     quiet_libraries()
     run_id, checkpoint, config = None, None, plain(cfg)
@@ -33,16 +34,17 @@ def train(cfg: DictConfig) -> float:
     data.setup()
     model = build(config["model"])
     logger = build(config["logger"], run_id=run_id) if config["logger"] else None
-    folder = run_folder(logger.run_id if logger else None)
+    run_id, resuming = agree(logger.run_id if logger else None), run_id is not None
+    folder = Path(agree(str(run_folder(run_id))) or "")
     callbacks = [build(part) for part in config["callbacks"].values() if part is not None]
     described = {"name": config["name"], "target": config["model"]["_target_"], "config": config["model"]}
-    callbacks.append(ExportIndex(folder / "index", described, logger.run_id if logger else None))
+    callbacks.append(ExportIndex(folder / "index", described, run_id))
     trainer = build(
         config["trainer"], folder=folder, monitor=config["monitor"], callbacks=callbacks, logger=logger
     )
 
     with logger or _NoLogger():
-        if logger and run_id is None:
+        if logger and not resuming:
             logger.log_config(config)
             logger.log_dict(data.facts, "data.json")
             described_run = {"model": config["name"], "weights": model.weights_source, "seed": config["seed"]}
@@ -58,7 +60,8 @@ def train(cfg: DictConfig) -> float:
             logger.log_metrics(facts, trainer.global_step)
             logger.log_artifacts([folder / "checkpoints"], "checkpoints")
             logger.log_artifacts([folder / "index"], "index")
-    print_scores(config["name"], scores, folder, logger.run_id if logger else None)
+    if trainer.is_global_zero:
+        print_scores(config["name"], scores, folder, run_id)
     return float(trainer.checkpoint_callback.best_model_score or 0.0)
 
 

@@ -36,6 +36,7 @@ def quiet_libraries() -> None:
         ".*The dirpath has changed.*",
         ".*Unable to serialize instance.*",
         ".*The dataloader you provided has no length.*",
+        ".*sync_dist=True.*",  # every process judges all items, so there is nothing to gather
         ".*treespec.*",
         ".*isinstance.*LeafSpec.*",
     ):

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, RichModelSummary, TQDMProgressBar
 
-from lens.callbacks.checkpoints import AtomicCheckpointIO, Interruption, RandomState
+from lens.callbacks.checkpoints import AtomicCheckpointIO, Interruption, RandomState, StepCheckpoint
 from lens.errors import LensError
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,19 @@ def hardware_precision(accelerator: str) -> str:
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "amx", "arm_bf16"))
     return "bf16-mixed" if native else "32-true"
+
+
+def agree(value: str | None) -> str | None:
+    """Rank zero's value on every process that torchrun started; the value itself on one process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return value
+    if not torch.distributed.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    held = [value]
+    torch.distributed.broadcast_object_list(held, src=0)
+    return held[0]
 
 
 def build_trainer(
@@ -63,14 +76,15 @@ def build_trainer(
         raise LensError(
             "trainer=ddp is started by torchrun, one process a device: torchrun --nproc-per-node=N train.py trainer=ddp ..."
         )
+    if strategy.startswith("ddp"):  # torchrun has already said how many there are
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        num_nodes = int(os.environ["WORLD_SIZE"]) // devices
     checkpoints = folder / "checkpoints"
     keep = [
         ModelCheckpoint(
             checkpoints, "best", monitor=monitor, mode="max", save_weights_only=True, enable_version_counter=False
         ),
-        ModelCheckpoint(
-            checkpoints, "last", every_n_train_steps=checkpoint_steps, enable_version_counter=False
-        ),
+        StepCheckpoint(checkpoints, "last", every_n_train_steps=checkpoint_steps, enable_version_counter=False),
         ModelCheckpoint(checkpoints, "last", every_n_epochs=1, enable_version_counter=False),
         RandomState(),
         Interruption(checkpoints / "last.ckpt"),

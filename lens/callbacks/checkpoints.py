@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 
@@ -20,6 +21,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         fresh = target.with_name(f".{target.name}.new")
         torch.save(checkpoint, fresh)
         os.replace(fresh, target)
+
+
+class StepCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint every so many steps, except after the last of an epoch.
+
+    A resume from there would leave out the epoch's evaluation; the checkpoint at the end of the epoch follows it.
+    """
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, *args, **kwargs)
 
 
 class RandomState(pl.Callback):
@@ -51,9 +63,10 @@ class RandomState(pl.Callback):
         self._restore = None
 
 
-class Interruption(pl.Callback):
+class Interruption(Checkpoint):
     """On Ctrl-C or SIGTERM finishes the step (or the evaluation) at hand, saves a checkpoint and leaves.
 
+    Give it after the other checkpoint callbacks: Lightning calls these last and in order, so the best is chosen first.
     A second signal leaves at once; then the last regular checkpoint is what a resume starts from.
 
     Args:
@@ -79,7 +92,7 @@ class Interruption(pl.Callback):
         if not trainer.is_last_batch:
             self._leave(trainer)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._leave(trainer)
 
     def _leave(self, trainer: pl.Trainer) -> None:

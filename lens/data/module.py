@@ -202,11 +202,14 @@ class ShoppingData(pl.LightningDataModule):
         return DataLoader(items, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0, **how)
 
     def state_dict(self) -> dict[str, Any]:
-        """Which epoch, and how many of its batches are done."""
+        """The epoch that a resume goes on in, and how many of its batches are done."""
         if self.trainer is None:
             return {}
-        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
-        return {"epoch": self.trainer.current_epoch, "batches_done": done}
+        loop = self.trainer.fit_loop
+        epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current.processed
+        if epochs.processed == epochs.ready or done >= self.trainer.num_training_batches:
+            return {"epoch": epochs.ready, "batches_done": 0}  # this epoch is over, the next not begun
+        return {"epoch": epochs.processed, "batches_done": done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict:

@@ -118,3 +118,12 @@ def sweep_runs(uri: str, experiment: str, which: str) -> list[dict[str, Any]]:
         for run in reversed(runs)
         if run.data.tags.get(PARENT_TAG) == chosen
     ]
+
+
+def named_runs(uri: str, experiment: str, prefix: str) -> dict[str, str]:
+    """Name to id of the newest finished run of each name that starts with ``prefix``."""
+    found: dict[str, str] = {}
+    for run in _runs(uri, experiment):
+        if run.info.run_name.startswith(prefix) and run.info.status == "FINISHED":
+            found.setdefault(run.info.run_name, run.info.run_id)
+    return found

@@ -1,0 +1,39 @@
+# The commands of this project. `make quickstart` and `make test` do all the set-up themselves.
+BIN := .venv/bin
+READY := .venv/ready
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart train test test-slow lint mlflow clean
+
+help:  ## what can be made
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+
+setup: $(READY)  ## create .venv and install what is needed
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/pip || python3 -m venv --clear .venv
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	touch $@
+
+quickstart: setup  ## train the four small models on the built-in catalogue and compare them
+	$(BIN)/python train.py -m model=resnet_tiny,clip_tiny,vit_tiny,autoencoder_tiny experiment=quickstart
+	$(BIN)/python evaluate.py sweep=last
+
+train: setup  ## one run: make train ARGS="model=vit data=folder data.root=PATH"
+	$(BIN)/python train.py $(ARGS)
+
+test: setup  ## the tests; ARGS="tests/data -x" is passed on
+	$(BIN)/pytest $(ARGS)
+
+test-slow: setup  ## the tests that take long (exit status 5: there are none)
+	$(BIN)/pytest -m slow $(ARGS) || test $$? = 5
+
+lint: setup  ## style, formatting, types and the direction of imports
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+mlflow: setup  ## the runs in the browser, at http://127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db
+
+clean:  ## remove .venv and the tools' caches; runs, pictures and mlflow.db stay
+	rm -rf .venv build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

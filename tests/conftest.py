@@ -1,0 +1,25 @@
+"""What several rooms share: one small rendered catalogue, and a cache that is not the user's."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session")
+def shoes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of 72 rendered shoes at 32 px; `read_rendered(shoes, 72, 2, 32)` reads it."""
+    from lens.data.sources import read_rendered
+
+    root = tmp_path_factory.mktemp("shoes") / "rendered"
+    read_rendered(root, items=72, views_per_product=2, render_size=32)
+    return root
+
+
+@pytest.fixture
+def quiet_lightning() -> None:
+    for name in ("pytorch_lightning", "lightning", "transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
