@@ -19,7 +19,9 @@ def evaluate(cfg: DictConfig) -> None:
     config = plain(cfg)
     given = [name for name in SOURCES if config[name] is not None]
     if len(given) != 1:
-        raise LensError(f"Give one of {', '.join(f'{name}=' for name in SOURCES)}; given: {', '.join(given) or 'none'}.")
+        raise LensError(
+            f"Give one of {', '.join(f'{name}=' for name in SOURCES)}; given: {', '.join(given) or 'none'}."
+        )
     if config.get("data") and given != ["run"]:
         raise LensError("data= goes with run=RUN_ID only: vectors and indices bring their own items.")
     if (config["vectors"] is None) != (config["items"] is None):
@@ -48,7 +50,13 @@ def _read(config: dict[str, Any]) -> tuple[Any, Any, str | None, str, Any]:
     if config["index"] is not None:
         index = load(config["index"])
         sides = set(index.items["split"])
-        return index.vectors, index.items, "test" if "test" in sides else None, config["index"], index.manifest["run_id"]
+        return (
+            index.vectors,
+            index.items,
+            "test" if "test" in sides else None,
+            config["index"],
+            index.manifest["run_id"],
+        )
     uri = tracking_uri(config["uri"])
     run_id = find_run(uri, config["experiment"], config["run"])
     vectors, items, split = _embed(uri, run_id, config.get("data"))
@@ -70,7 +78,9 @@ def _embed(uri: str, run_id: str, other: dict[str, Any] | None) -> tuple[Any, An
     data.setup("test" if other is None else "predict")
     rows = data.rows("test") if other is None else np.arange(len(data.catalogue))
     model = load_model(uri, run_id, trained)
-    vectors = embed_all(model.embed_images, data.evaluation_loader(rows), device=model.device, progress="embedding")
+    vectors = embed_all(
+        model.embed_images, data.evaluation_loader(rows), device=model.device, progress="embedding"
+    )
     items = data.catalogue.table.assign(split=data.side).iloc[rows].reset_index(drop=True)
     return vectors, items, "test" if other is None else None
 
@@ -78,11 +88,15 @@ def _embed(uri: str, run_id: str, other: dict[str, Any] | None) -> tuple[Any, An
 def _log(config: dict[str, Any], run_id: str, result: dict[str, Any]) -> None:
     from lens.tracking import log_evaluation
 
-    place = "own" if config.get("data") is None else str(config["data"].get("root") or config["data"].get("path"))
+    place = (
+        "own" if config.get("data") is None else str(config["data"].get("root") or config["data"].get("path"))
+    )
     log_evaluation(tracking_uri(config["uri"]), run_id, {**result, "data": place})
 
 
-main = entry(evaluate, config_name="evaluate", schema=EvaluateConfig, config_path=Path(__file__).parent / "conf")
+main = entry(
+    evaluate, config_name="evaluate", schema=EvaluateConfig, config_path=Path(__file__).parent / "conf"
+)
 
 if __name__ == "__main__":
     main()

@@ -1,10 +1,11 @@
 """Train one model, judge it on held-out images, export it as a searchable index: python train.py --help."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lens.config import TrainConfig, build, entry, plain
@@ -17,15 +18,16 @@ def train(cfg: DictConfig) -> float:
 
     from lens.callbacks import ExportIndex
     from lens.report import print_scores, quiet_libraries
-    from lens.runs import resumed, run_folder
+    from lens.runs import heed_sigterm, resumed, run_folder
     from lens.tracking import git_state
     from lens.training import agree
 
     quiet_libraries()
+    heed_sigterm()
     run_id, checkpoint, config = None, None, plain(cfg)
     if config["resume"] is not None:
         run_id, config, checkpoint = resumed(cfg, list(HydraConfig.get().overrides.task))
-    if config["trainer"].get("strategy", "").startswith("ddp") and HydraConfig.get().mode.name == "MULTIRUN":
+    if config["trainer"].get("strategy", "").startswith("ddp") and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise LensError("trainer=ddp cannot run inside a sweep; start each run by torchrun, one at a time.")
 
     pl.seed_everything(config["seed"], workers=True, verbose=False)
@@ -43,7 +45,7 @@ def train(cfg: DictConfig) -> float:
         config["trainer"], folder=folder, monitor=config["monitor"], callbacks=callbacks, logger=logger
     )
 
-    with logger or _NoLogger():
+    with logger or nullcontext():
         if logger and not resuming:
             logger.log_config(config)
             logger.log_dict(data.facts, "data.json")
@@ -63,14 +65,6 @@ def train(cfg: DictConfig) -> float:
     if trainer.is_global_zero:
         print_scores(config["name"], scores, folder, run_id)
     return float(trainer.checkpoint_callback.best_model_score or 0.0)
-
-
-class _NoLogger:
-    """Stands in for the logger's context where there is none."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: Any) -> None: ...
 
 
 main = entry(train, config_name="train", schema=TrainConfig, config_path=Path(__file__).parent / "conf")

@@ -1,5 +1,6 @@
 """The one exception that is shown to people."""
 
+
 class LensError(Exception):
     """A mistake the user can mend, told in one sentence: what was wrong, where, and what to do.
 

@@ -19,7 +19,9 @@ def print_scores(name: str, scores: Mapping[str, float], folder: Path, run_id: s
             table.add_row(key.removeprefix("test/"), f"{value:.4f}")
     console = Console(soft_wrap=True)
     console.print(table)
-    console.print(f"{int(scores.get('test/excluded_queries', 0))} queries have no relevant item and are left out.")
+    console.print(
+        f"{int(scores.get('test/excluded_queries', 0))} queries have no relevant item and are left out."
+    )
     console.print(f"Index: {folder / 'index'}" + (f"   Run: {run_id}" if run_id else ""))
 
 

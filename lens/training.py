@@ -74,7 +74,8 @@ def build_trainer(
         raise LensError("trainer.accelerator=gpu: torch finds no GPU here; use trainer=cpu or trainer=auto.")
     if strategy.startswith("ddp") and "LOCAL_RANK" not in os.environ:
         raise LensError(
-            "trainer=ddp is started by torchrun, one process a device: torchrun --nproc-per-node=N train.py trainer=ddp ..."
+            "trainer=ddp is started by torchrun, one process a device: "
+            "torchrun --nproc-per-node=N train.py trainer=ddp ..."
         )
     if strategy.startswith("ddp"):  # torchrun has already said how many there are
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -82,14 +83,23 @@ def build_trainer(
     checkpoints = folder / "checkpoints"
     keep = [
         ModelCheckpoint(
-            checkpoints, "best", monitor=monitor, mode="max", save_weights_only=True, enable_version_counter=False
+            checkpoints,
+            "best",
+            monitor=monitor,
+            mode="max",
+            save_weights_only=True,
+            enable_version_counter=False,
         ),
-        StepCheckpoint(checkpoints, "last", every_n_train_steps=checkpoint_steps, enable_version_counter=False),
+        StepCheckpoint(
+            checkpoints, "last", every_n_train_steps=checkpoint_steps, enable_version_counter=False
+        ),
         ModelCheckpoint(checkpoints, "last", every_n_epochs=1, enable_version_counter=False),
         RandomState(),
         Interruption(checkpoints / "last.ckpt"),
     ]
-    shown: list[pl.Callback] = [TQDMProgressBar(leave=True), RichModelSummary(max_depth=1)] if progress else []
+    shown: list[pl.Callback] = (
+        [TQDMProgressBar(leave=True), RichModelSummary(max_depth=1)] if progress else []
+    )
     chosen = hardware_precision(accelerator) if precision == "auto" else precision
     return pl.Trainer(
         max_epochs=max_epochs,

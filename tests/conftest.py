@@ -21,5 +21,9 @@ def shoes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quiet_lightning() -> None:
+    """One thread (small tensors, shared cores) and no advice."""
+    import torch
+
+    torch.set_num_threads(1)
     for name in ("pytorch_lightning", "lightning", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -70,7 +70,9 @@ def test_an_index_is_judged_on_its_test_side(evaluate, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     vectors = random.normal(size=(12, 4)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors[6:] = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2, 2]]  # the test side is solved, the rest is noise
+    vectors[6:] = np.eye(4, dtype=np.float32)[
+        [0, 0, 1, 1, 2, 2]
+    ]  # the test side is solved, the rest is noise
     items = pd.DataFrame(
         {
             "item_id": [f"i{n}" for n in range(12)],

@@ -85,7 +85,13 @@ def test_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("val/precision@10", "val/precision_at_10"), ("a b", "a b"), ("/x//y/../z", "x/y/z"), ("ü%", "__"), ("", "unnamed")],
+    [
+        ("val/precision@10", "val/precision_at_10"),
+        ("a b", "a b"),
+        ("/x//y/../z", "x/y/z"),
+        ("ü%", "__"),
+        ("", "unnamed"),
+    ],
 )
 def test_metric_names(given: str, kept: str) -> None:
     from mlflow.utils.validation import _validate_metric_name
@@ -341,9 +347,18 @@ def test_system_metrics_and_a_training_by_lightning(make: Maker, uri: str, tmp_p
             return loss
 
     with make(system_metrics=True) as logger:
-        settings: dict[str, Any] = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
+        settings: dict[str, Any] = {
+            "accelerator": "cpu",
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        }
         trainer = pl.Trainer(
-            default_root_dir=tmp_path, logger=logger, max_steps=12, log_every_n_steps=1, limit_val_batches=1, **settings
+            default_root_dir=tmp_path,
+            logger=logger,
+            max_steps=12,
+            log_every_n_steps=1,
+            limit_val_batches=1,
+            **settings,
         )
         trainer.fit(Model())
         trainer.test(Model(), verbose=False)
@@ -376,7 +391,9 @@ def test_two_processes_on_a_fresh_store(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'new folder' / 'mlflow.db'}"
     code = "import sys; from lens.tracking import prepare_store; print(prepare_store(sys.argv[1], 'shoes'))"
     jobs = [
-        subprocess.Popen([sys.executable, "-c", code, uri], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code, uri], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     answers = [job.communicate(timeout=120) for job in jobs]

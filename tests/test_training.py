@@ -1,5 +1,7 @@
 """Real runs: the same seed, a stop in the middle, a signal, and what is left behind."""
 
+import os
+import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,9 @@ def data_of(shoes: Path, sampler: str, seed: int = 0, **more: Any) -> ShoppingDa
 
 def model_of(kind: str) -> Any:
     if kind == "vit":
-        return MaskedPatchViT(32, 8, 16, layers=1, heads=2, weights="random", learning_rate=1e-3, schedule="cosine")
+        return MaskedPatchViT(
+            32, 8, 16, layers=1, heads=2, weights="random", learning_rate=1e-3, schedule="cosine"
+        )
     if kind == "clip":
         return ContrastiveCLIP(32, **SMALL_CLIP, weights="random", learning_rate=1e-3, warmup_steps=3)
     return TripletResNet("tiny", "random", mining=["batch_all", "semi_hard"], learning_rate=1e-3)
@@ -79,7 +83,13 @@ SAMPLER = {"vit": "shuffled", "clip": "balanced", "resnet": "balanced"}
 
 
 def fit(
-    shoes: Path, folder: Path, kind: str, watch: Watch | None = None, resume: bool = False, seed: int = 0, **more: Any
+    shoes: Path,
+    folder: Path,
+    kind: str,
+    watch: Watch | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    **more: Any,
 ) -> tuple[Any, pl.Trainer]:
     """One training as train.py puts it together."""
     pl.seed_everything(seed, verbose=False)
@@ -87,8 +97,15 @@ def fit(
     data.setup()
     model = model_of(kind)
     callbacks: list[pl.Callback] = [RetrievalEvaluation((1,)), *([watch] if watch else [])]
-    settings = {"max_epochs": EPOCHS, "checkpoint_steps": 2, "accelerator": "cpu", "precision": "32-true"} | more
-    trainer = build_trainer(folder, "val/precision_at_1", callbacks, None, devices=1, progress=False, **settings)
+    settings = {
+        "max_epochs": EPOCHS,
+        "checkpoint_steps": 2,
+        "accelerator": "cpu",
+        "precision": "32-true",
+    } | more
+    trainer = build_trainer(
+        folder, "val/precision_at_1", callbacks, None, devices=1, progress=False, **settings
+    )
     checkpoint = folder / "checkpoints" / "last.ckpt" if resume else None
     trainer.fit(model, data, ckpt_path=checkpoint, weights_only=None)
     return model, trainer
@@ -119,7 +136,9 @@ def steps_per_epoch(watch: Watch) -> int:
 
 
 @pytest.mark.parametrize("kind", ["vit", "resnet", "clip"])
-@pytest.mark.parametrize("where", ["middle of the second epoch", "end of the first", "just after it", "validation"])
+@pytest.mark.parametrize(
+    "where", ["middle of the second epoch", "end of the first", "just after it", "validation"]
+)
 def test_a_killed_training_goes_on_to_the_same_weights(
     kind: str, where: str, shoes: Path, whole: Any, tmp_path: Path
 ) -> None:
@@ -144,3 +163,144 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     assert again.global_step == trainer.global_step == EPOCHS * steps
     assert first.evaluated + second.evaluated == list(range(EPOCHS)), "an evaluation was lost or repeated"
     assert again.checkpoint_callback.best_model_score == trainer.checkpoint_callback.best_model_score
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    shoes: Path, whole: Any, tmp_path: Path
+) -> None:
+    model, watch, _ = whole("resnet")  # seed 0, which is a seed as good as any
+    again, other_watch = Watch(), Watch()
+    repeated, _ = fit(shoes, tmp_path / "a", "resnet", again)
+    assert again.seen == watch.seen and same_weights(repeated, model)
+    other, _ = fit(shoes, tmp_path / "b", "resnet", other_watch, seed=1)
+    assert other_watch.seen != watch.seen and not same_weights(other, model)
+
+
+def test_a_step_sees_each_training_picture_once_in_an_epoch_of_shuffled_batches(whole: Any) -> None:
+    _, watch, trainer = whole("vit")
+    for epoch in range(EPOCHS):
+        rows = [row for when, batch in watch.seen for row in batch if when == epoch]
+        assert sorted(rows) == list(trainer.datamodule.rows("train"))
+
+
+def test_a_resumed_training_can_be_made_longer(shoes: Path, tmp_path: Path) -> None:
+    fit(shoes, tmp_path, "resnet", max_epochs=1)
+    watch = Watch()
+    _, trainer = fit(shoes, tmp_path, "resnet", watch, resume=True, max_epochs=2)
+    assert {epoch for epoch, _ in watch.seen} == {1} and trainer.current_epoch == 2
+
+
+def test_a_training_stopped_after_its_last_epoch_has_its_best_checkpoint_still(
+    shoes: Path, tmp_path: Path
+) -> None:
+    model, first = fit(shoes, tmp_path, "resnet", max_epochs=2)
+    watch = Watch()
+    resumed, trainer = fit(shoes, tmp_path, "resnet", watch, resume=True, max_epochs=2)
+    assert watch.seen == [] and same_weights(model, resumed)
+    assert trainer.checkpoint_callback.best_model_path == str(tmp_path / "checkpoints" / "best.ckpt")
+    assert trainer.checkpoint_callback.best_model_score == first.checkpoint_callback.best_model_score
+
+
+class Signal(pl.Callback):
+    """Sends this process a signal in the middle of a step, or of an evaluation."""
+
+    def __init__(self, number: signal.Signals, step: int, at: str) -> None:
+        self.number, self.step, self.at = number, step, at
+
+    def on_before_optimizer_step(self, trainer: Any, model: Any, optimizer: Any) -> None:
+        if self.at == "step" and trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+    def on_validation_batch_end(self, trainer: Any, *_: Any) -> None:
+        if self.at == "evaluation" and trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+            self.step = -1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("at", "step"), [("step", 8), ("step", 6), ("evaluation", 7)])
+def test_a_signal_loses_no_step_and_no_evaluation(
+    number: signal.Signals, at: str, step: int, shoes: Path, whole: Any, tmp_path: Path
+) -> None:
+    model, watch, trainer = whole("vit")
+    assert steps_per_epoch(watch) == 7
+    before = signal.getsignal(number)
+    first, second = Watch(), Watch()
+    pl.seed_everything(0, verbose=False)
+    data = data_of(shoes, "shuffled")
+    callbacks = [RetrievalEvaluation((1,)), first, Signal(number, step, at)]
+    stopped = build_trainer(
+        tmp_path, "val/precision_at_1", callbacks, None, max_epochs=EPOCHS, accelerator="cpu", devices=1,
+        precision="32-true", progress=False,
+    )  # fmt: skip
+    with pytest.raises(SystemExit) as left:
+        stopped.fit(model_of("vit"), data)
+    assert left.value.code == 128 + number and signal.getsignal(number) is before
+    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
+    assert saved["global_step"] == len(first.seen) == (step + 1 if at == "step" else step)
+    resumed, again = fit(shoes, tmp_path, "vit", second, resume=True)
+    assert first.seen + second.seen == watch.seen and same_weights(resumed, model)
+    assert first.evaluated + second.evaluated == list(range(EPOCHS))
+    assert again.checkpoint_callback.best_model_score == trainer.checkpoint_callback.best_model_score
+
+
+def test_the_index_holds_what_the_best_checkpoint_gives_and_the_test_is_scored_with_it(
+    shoes: Path, tmp_path: Path
+) -> None:
+    pl.seed_everything(0, verbose=False)
+    data, model = data_of(shoes, "balanced"), model_of("resnet")
+    tested: list[int] = []
+
+    class Count(pl.Callback):
+        def on_test_start(self, trainer: Any, model: Any) -> None:
+            tested.append(trainer.current_epoch)
+
+    export = ExportIndex(tmp_path / "index", {"name": "r", "target": "t", "config": {"a": 1}}, None)
+    trainer = build_trainer(
+        tmp_path, "val/precision_at_1", [RetrievalEvaluation((1, 5)), export, Count()], None, max_epochs=3,
+        accelerator="cpu", devices=1, precision="32-true", progress=False,
+    )  # fmt: skip
+    trainer.fit(model, data)
+    last = {name: value.clone() for name, value in model.state_dict().items()}
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    scores = trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=None)[0]
+    assert len(tested) == 1
+
+    fresh = model_of("resnet")
+    state = torch.load(best, weights_only=False)
+    fresh.load_state_dict(state["state_dict"])
+    assert same_weights(fresh, model)
+    if state["epoch"] < 2:
+        assert any(not torch.equal(value, last[name]) for name, value in fresh.state_dict().items())
+    expected = embed_rows(trainer, fresh.eval(), np.arange(72))
+    index = load(tmp_path / "index")
+    np.testing.assert_allclose(index.vectors, expected, atol=1e-6)
+    assert list(index.items["split"]) == list(data.side)
+    rows = data.rows("test")
+    brute = score_rows(data, rows, expected[rows], (1, 5)).metrics
+    assert scores["test/precision_at_1"] == pytest.approx(brute["precision_at_1"])
+    assert scores["test/queries"] + scores["test/excluded_queries"] == len(rows)
+    assert list(data.pictures.catalogue.table["item_id"]) == list(index.items["item_id"])
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"strategy": "ddp"}, "torchrun"),
+        pytest.param(
+            {"accelerator": "gpu"},
+            "no GPU",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU"),
+        ),
+    ],
+)
+def test_hardware_that_is_not_there_is_a_sentence(
+    how: Any, sentence: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(LensError, match=sentence):
+        build_trainer(tmp_path, "val/precision_at_1", [], None, **how)
+
+
+def test_precision_follows_the_hardware() -> None:
+    assert hardware_precision("cpu") in ("32-true", "bf16-mixed")

@@ -46,7 +46,9 @@ def main() -> None:
     runs = named_runs(tracking_uri(), "shopping-lens", f"{prefix}-")
     rows: list[dict[str, object]] = []
     for model in MODELS:
-        config = compose_file(project_folder() / "conf", "train", [f"model={model}", "name=baseline", *overrides])
+        config = compose_file(
+            project_folder() / "conf", "train", [f"model={model}", "name=baseline", *overrides]
+        )
         data = build(config.data)
         data.setup()
         test = data.rows("test")
@@ -64,7 +66,9 @@ def main() -> None:
             run_id = runs.get(f"{prefix}-{model}-{seed}")
             if run_id is not None:
                 index = load(project_folder() / "runs" / run_id / "index")
-                rows.append(row(model, "trained", seed, score_items(index.vectors, index.items, split="test")))
+                rows.append(
+                    row(model, "trained", seed, score_items(index.vectors, index.items, split="test"))
+                )
     table = pd.DataFrame(rows)
     table.round(4).to_csv(Path(__file__).parent / "results.csv", index=False)
     print(table.round(3).to_string(index=False))

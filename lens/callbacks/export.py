@@ -27,8 +27,11 @@ class ExportIndex(pl.Callback):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         vectors = embed_rows(trainer, pl_module, np.arange(len(data.catalogue)), progress="embedding")
-        preprocessing = {"image_size": data.image_size, "fit": "letterbox", "fill": [255, 255, 255], "scale": "0..1"}
+        preprocessing = {
+            "image_size": data.image_size,
+            "fit": "letterbox",
+            "fill": [255, 255, 255],
+            "scale": "0..1",
+        }
         items = data.catalogue.table.assign(split=data.side)
-        save(
-            self.folder, vectors, items, model=self.model, preprocessing=preprocessing, run_id=self.run_id
-        )
+        save(self.folder, vectors, items, model=self.model, preprocessing=preprocessing, run_id=self.run_id)

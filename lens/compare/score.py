@@ -33,7 +33,9 @@ def score_items(
     if column is None:
         column = "category" if "category" in items else "product_id"
     if column not in items:
-        raise LensError(f"relevance={relevance}: the items have no column {column}; they have {', '.join(items)}.")
+        raise LensError(
+            f"relevance={relevance}: the items have no column {column}; they have {', '.join(map(str, items.columns))}."
+        )
     rows = np.arange(len(items))
     if split is not None:
         rows = np.flatnonzero(items["split"].to_numpy() == split) if "split" in items else rows[:0]
@@ -46,7 +48,9 @@ def score_items(
         return retrieval_scores(vectors[rows], labels[rows], rows, ks=KS)
     query, gallery = rows[role[rows] != "gallery"], rows[role[rows] != "query"]
     if not len(query) or not len(gallery):
-        raise LensError("The roles leave no query or no gallery item; give role=query to some and role=gallery to others.")
+        raise LensError(
+            "The roles leave no query or no gallery item; give role=query to some and role=gallery to others."
+        )
     return retrieval_scores(
         vectors[query], labels[query], query, vectors[gallery], labels[gallery], gallery, ks=KS
     )
@@ -55,7 +59,12 @@ def score_items(
 def as_result(scores: RetrievalScores, **more: Any) -> dict[str, Any]:
     """What ``out=FILE.json`` holds; a metric without a counted query is null."""
     metrics = {name: float(value) if np.isfinite(value) else None for name, value in scores.metrics.items()}
-    return {"metrics": metrics, "queries": scores.queries, "excluded_queries": scores.excluded_queries, **more}
+    return {
+        "metrics": metrics,
+        "queries": scores.queries,
+        "excluded_queries": scores.excluded_queries,
+        **more,
+    }
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:

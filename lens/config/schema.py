@@ -5,7 +5,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import Literal, Annotated, Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from hydra.utils import get_object
 
@@ -144,7 +144,7 @@ def alternatives(hint: Any) -> list[Any]:
 
 
 def role_of(hint: Any) -> str:
-    """"node" or "nodes" for the hints of that name (also when optional), else ""."""
+    """ "node" or "nodes" for the hints of that name (also when optional), else ""."""
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     marks = [get_args(m)[1] for m in members if get_origin(m) is Annotated]
     return next((m for m in marks if m in ("node", "nodes")), "")

@@ -69,7 +69,10 @@ def literals(hint: Any) -> list[Any]:
 
 def describe(hint: Any) -> str:
     """A hint in plain words: `float | None` is "a number or null"."""
-    words = [_NAMES.get(get_origin(h) or h, getattr(h, "__name__", str(h))) for h in alternatives(hint)
-             if get_origin(h) is not Literal]
+    words = [
+        _NAMES.get(get_origin(h) or h, getattr(h, "__name__", str(h)))
+        for h in alternatives(hint)
+        if get_origin(h) is not Literal
+    ]
     words += [f"one of {', '.join(map(str, literals(hint)))}"] if literals(hint) else []
     return " or ".join(dict.fromkeys(words))

@@ -35,7 +35,7 @@ class Augmentation:
         brightness: float = 0.2,
         contrast: float = 0.2,
         saturation: float = 0.2,
-        hue: float = 0.02,
+        hue: float = 0.0,
         grey: float = 0.0,
         blur: float = 0.1,
         rarity: float = 0.25,

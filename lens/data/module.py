@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader
 
 from lens.data.augment import Augmentation
@@ -125,7 +126,7 @@ class ShoppingData(pl.LightningDataModule):
         table = self.catalogue.table
         pairs = None
         if self.duplicates != "ignore":
-            pairs = near_duplicates(findings["digest"].to_numpy(), findings["phash"].to_numpy())
+            pairs = near_duplicates(findings["digest"].tolist(), findings["phash"].tolist())
         together = groups(pairs, len(table)) if pairs is not None and self.duplicates == "together" else None
         result = split(
             table,
@@ -143,7 +144,10 @@ class ShoppingData(pl.LightningDataModule):
             crossing = across_sides(pairs, result.side)
             self.crossing_pairs = crossing
             same = int(crossing["identical"].sum())
-            self._crossing = {"near_duplicate_pairs_across_sides": len(crossing), "identical_across_sides": same}
+            self._crossing = {
+                "near_duplicate_pairs_across_sides": len(crossing),
+                "identical_across_sides": same,
+            }
             if len(crossing):
                 first = crossing.iloc[0]
                 notes.append(
@@ -198,14 +202,22 @@ class ShoppingData(pl.LightningDataModule):
     def _loader(self, items: Items, **how: Any) -> DataLoader[Any]:
         workers = self.workers
         if workers is None:  # decoded pictures in memory are quicker than a second process
-            workers = 0 if self.pictures.fits and self.image_size <= 128 else min(8, max(1, (os.cpu_count() or 2) - 1))
-        return DataLoader(items, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0, **how)
+            workers = (
+                0
+                if self.pictures.fits and self.image_size <= 128
+                else min(8, max(1, (os.cpu_count() or 2) - 1))
+            )
+        # A generator of its own: from torch's global one each iteration would draw a number, a resume fewer of them.
+        how["generator"] = torch.Generator().manual_seed(self.seed)
+        return DataLoader(
+            items, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0, **how
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch that a resume goes on in, and how many of its batches are done."""
         if self.trainer is None:
             return {}
-        loop = self.trainer.fit_loop
+        loop: Any = self.trainer.fit_loop  # Lightning's hints hide the counters of its progress
         epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current.processed
         if epochs.processed == epochs.ready or done >= self.trainer.num_training_batches:
             return {"epoch": epochs.ready, "batches_done": 0}  # this epoch is over, the next not begun

@@ -100,7 +100,8 @@ class BalancedBatchSampler(_EpochBatches):
         self._members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         if len(self._members) < 2:
             raise LensError(
-                f"Balanced batches need at least 2 classes to tell apart; the training images have {len(self._members)}."
+                "Balanced batches need at least 2 classes to tell apart; "
+                f"the training images have {len(self._members)}."
             )
         size = classes_per_batch * images_per_class
         self.classes_per_batch = min(classes_per_batch, len(self._members))

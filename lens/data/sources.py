@@ -275,7 +275,7 @@ def _manifest_fields(path: Path, columns: Columns | None) -> Fields:
         LensError: for a file that cannot be read, a column that is missing, and cells that cannot be used.
     """
     raw = _read_columns(path)
-    names = _resolve(path, list(raw), dict(columns or {}))
+    names = _resolve(path, list(raw), columns or {})
     fields: Fields = {}
     for field, sources in names.items():
         if field == "caption":
@@ -318,7 +318,7 @@ def _read_columns(path: Path) -> dict[str, list[object]]:
     raise LensError(f"The manifest {path} must be a .csv, .tsv or .parquet file.")
 
 
-def _resolve(path: Path, present: list[str], given: dict[str, str | Sequence[str]]) -> dict[str, list[str]]:
+def _resolve(path: Path, present: list[str], given: Columns) -> dict[str, list[str]]:
     """The manifest's own names for each field."""
     for field in given:
         if field not in _DEFAULT_NAMES:

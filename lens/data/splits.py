@@ -75,7 +75,7 @@ def assert_disjoint(table: pd.DataFrame, side: np.ndarray) -> None:
         sides = sorted(pairs["side"][pairs["product"] == torn[0]])
         raise LensError(
             f"{len(torn)} products would have images on two sides of the split, the first is {torn[0]!r} "
-            f"({' and '.join(sides)}); use data.split.by=product or mend the split column."
+            f"({' and '.join(sides)}); use data.split_by=product or mend the split column."
         )
 
 
@@ -118,7 +118,8 @@ def _units(table: pd.DataFrame, by: SplitBy, groups: np.ndarray | None) -> _Unit
     notes = []
     if by == "item" and shared:
         raise LensError(
-            "Cannot split by item: some products have several images, which would lie on two sides; use by=product."
+            "Cannot split by item: some products have several images, which would lie on two sides; "
+            "use data.split_by=product."
         )
     if by == "auto" and shared:
         notes.append(f"Split by product: {int(products.max()) + 1} products have {len(table)} images.")

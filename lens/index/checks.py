@@ -36,7 +36,9 @@ def check_unit(vectors: Array, where: str) -> None:
         wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _TOLERANCE))  # this way round, NaN is wrong too
         if wrong.size:
             row = int(wrong[0])
-            raise LensError(f"{where}: row {start + row} has length {lengths[row]:.4g}, not 1; normalise the vectors.")
+            raise LensError(
+                f"{where}: row {start + row} has length {lengths[row]:.4g}, not 1; normalise the vectors."
+            )
 
 
 def check_items(items: pd.DataFrame, where: str) -> None:
@@ -47,7 +49,9 @@ def check_items(items: pd.DataFrame, where: str) -> None:
     for name in TEXT_COLUMNS:
         check_text(items, name, where)
     for position, words in enumerate(items["captions"]):
-        if not isinstance(words, list | tuple | np.ndarray) or not all(isinstance(word, str) for word in words):
+        if not isinstance(words, list | tuple | np.ndarray) or not all(
+            isinstance(word, str) for word in words
+        ):
             raise LensError(f"{where}: the captions of row {position} are not a list of texts.")
 
 
@@ -64,7 +68,9 @@ def check_text(items: pd.DataFrame, name: str, where: str) -> None:
         if twice.any():
             raise LensError(f"{where}: item_id {items[name][twice].iloc[0]!r} appears more than once.")
         if (items[name] == "").any():
-            raise LensError(f"{where}: row {int((items[name] == '').to_numpy().argmax())} has an empty item_id.")
+            raise LensError(
+                f"{where}: row {int((items[name] == '').to_numpy().argmax())} has an empty item_id."
+            )
 
 
 def unit_rows(vectors: Array, where: str) -> npt.NDArray[np.float32]:

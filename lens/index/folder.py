@@ -1,8 +1,8 @@
 """The index folder, read by search, service and evaluation:
 
-    vectors.npy     float32 [N, D], each row of length 1
-    items.parquet   row i belongs to row i: item_id, path, category, product_id, captions (list), split, role
-    manifest.json   format version, model, preprocessing, run, counts, and the sha256 of the other two files
+vectors.npy     float32 [N, D], each row of length 1
+items.parquet   row i belongs to row i: item_id, path, category, product_id, captions (list), split, role
+manifest.json   format version, model, preprocessing, run, counts, and the sha256 of the other two files
 """
 
 import ctypes
@@ -67,7 +67,9 @@ def save(
     if vectors.ndim != 2 or vectors.dtype != np.float32 or 0 in vectors.shape:
         raise LensError(f"{where} needs float32 vectors [N, D], not {vectors.dtype} {list(vectors.shape)}.")
     if len(items) != len(vectors):
-        raise LensError(f"{where} has {len(vectors)} vectors and {len(items)} items; there must be one for each.")
+        raise LensError(
+            f"{where} has {len(vectors)} vectors and {len(items)} items; there must be one for each."
+        )
     check_items(items, where)
     check_unit(vectors, where)
     if not {"name", "target", "config"} <= model.keys():
@@ -79,7 +81,9 @@ def save(
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
         try:
             fresh.chmod(0o755)  # mkdtemp's is for its owner alone
-            _write_files(fresh, vectors, items, {"model": model, "preprocessing": preprocessing, "run_id": run_id})
+            _write_files(
+                fresh, vectors, items, {"model": model, "preprocessing": preprocessing, "run_id": run_id}
+            )
             _put_in_place(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -200,7 +204,8 @@ def load(folder: str | Path, *, verify: bool = True) -> Index:
     promised = (manifest["count"], manifest["dimension"])
     if vectors.dtype != np.float32 or vectors.shape != promised:
         raise LensError(
-            f"{place / VECTORS} holds {vectors.dtype} {list(vectors.shape)}, but {MANIFEST} says float32 {list(promised)}."
+            f"{place / VECTORS} holds {vectors.dtype} {list(vectors.shape)}, "
+            f"but {MANIFEST} says float32 {list(promised)}."
         )
     if len(items) != len(vectors):
         raise LensError(f"{place / ITEMS} has {len(items)} rows for {len(vectors)} vectors.")
@@ -220,7 +225,9 @@ def _read_manifest(place: Path) -> dict[str, Any]:
         raise LensError(f"{path} is not readable JSON: {error}.") from error
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION:
-        raise LensError(f"{path} has format version {version!r}; this program reads {FORMAT_VERSION}: export again.")
+        raise LensError(
+            f"{path} has format version {version!r}; this program reads {FORMAT_VERSION}: export again."
+        )
     missing = {"model", "preprocessing", "metric", "count", "dimension", "sha256"} - manifest.keys()
     if missing:
         raise LensError(f"{path} lacks {', '.join(sorted(missing))}; export again.")
@@ -233,4 +240,6 @@ def _check_sums(place: Path, manifest: dict[str, Any]) -> None:
     sums = manifest["sha256"] if isinstance(manifest["sha256"], dict) else {}
     for name in (VECTORS, ITEMS):
         if sums.get(name) != _sha256(place / name):
-            raise LensError(f"{place / name} was altered: its sha256 is not the one in {MANIFEST}; export again.")
+            raise LensError(
+                f"{place / name} was altered: its sha256 is not the one in {MANIFEST}; export again."
+            )

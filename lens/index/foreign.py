@@ -10,7 +10,9 @@ from lens.errors import LensError
 from lens.index.checks import check_text, open_array, unit_rows
 
 
-def from_vectors(vectors_path: str | Path, items_path: str | Path) -> tuple[npt.NDArray[np.float32], pd.DataFrame]:
+def from_vectors(
+    vectors_path: str | Path, items_path: str | Path
+) -> tuple[npt.NDArray[np.float32], pd.DataFrame]:
     """Read vectors and what they belong to; row i of one belongs to row i of the other.
 
     vectors: .npy of numbers [N, D], of any length (they are scaled to 1 here). items: CSV (all read as text) or
@@ -25,7 +27,9 @@ def from_vectors(vectors_path: str | Path, items_path: str | Path) -> tuple[npt.
         raise LensError(f"{path} holds {raw.dtype}; it must hold real numbers.")
     items = _read_items(table_path)
     if len(items) != len(raw):
-        raise LensError(f"{path} has {len(raw)} rows but {table_path} has {len(items)}; row i must belong to row i.")
+        raise LensError(
+            f"{path} has {len(raw)} rows but {table_path} has {len(items)}; row i must belong to row i."
+        )
     return unit_rows(raw, str(path)), items
 
 

@@ -37,7 +37,9 @@ class Autoencoder(pl.LightningModule):
     ) -> None:
         super().__init__()
         if image_size < 16 or image_size % 16:
-            raise LensError(f"model.image_size={image_size}: the autoencoder needs a multiple of 16, e.g. 64 or 224.")
+            raise LensError(
+                f"model.image_size={image_size}: the autoencoder needs a multiple of 16, e.g. 64 or 224."
+            )
         self.image_size, self.embedding_size = image_size, embedding_size
         self.optimization: dict[str, Any] = {
             "learning_rate": learning_rate,
@@ -47,7 +49,9 @@ class Autoencoder(pl.LightningModule):
             "schedule": schedule,
         }
         if weights == "pretrained":
-            raise LensError("model.weights=pretrained: no weights are published for the autoencoder; give random or a path.")
+            raise LensError(
+                "model.weights=pretrained: no weights are published for the autoencoder; give random or a path."
+            )
         network, self.weights_source = load_or_fall_back(
             weights,
             random=lambda: build_network(image_size, tuple(channels), embedding_size),
@@ -86,7 +90,12 @@ class Autoencoder(pl.LightningModule):
         images = batch["image"]
         loss = F.mse_loss(self(images), images)
         self.log(
-            f"{stage}/loss", loss, batch_size=len(images), on_step=stage == "train", on_epoch=True, prog_bar=True
+            f"{stage}/loss",
+            loss,
+            batch_size=len(images),
+            on_step=stage == "train",
+            on_epoch=True,
+            prog_bar=True,
         )
         return loss
 
@@ -104,7 +113,11 @@ def build_network(image_size: int, channels: tuple[int, ...], embedding_size: in
         encoder += [nn.Conv2d(inside, outside, 3, stride=2, padding=1), nn.ReLU()]
     flat = channels[-1] * side * side
     encoder += [nn.Flatten(), nn.Linear(flat, embedding_size)]
-    decoder: list[nn.Module] = [nn.Linear(embedding_size, flat), nn.ReLU(), nn.Unflatten(1, (channels[-1], side, side))]
+    decoder: list[nn.Module] = [
+        nn.Linear(embedding_size, flat),
+        nn.ReLU(),
+        nn.Unflatten(1, (channels[-1], side, side)),
+    ]
     backwards = widths[::-1]
     for inside, outside in zip(backwards, backwards[1:], strict=False):
         decoder += [nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1), nn.ReLU()]

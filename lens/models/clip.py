@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
+from lens.errors import LensError
 from lens.losses.contrastive import Targets, clamp_logit_scale_, contrastive_loss
 from lens.losses.distributed import gather
 from lens.models.optim import OptimizerName, Schedule, configure
 from lens.models.tokens import Tokens
-from lens.models.weights import load_or_fall_back
+from lens.models.weights import load_or_fall_back, read_saved
 
 PRETRAINED = "openai/clip-vit-base-patch32"
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -150,8 +151,17 @@ class ContrastiveCLIP(pl.LightningModule):
             text_index=share(index[owner]),
         )
         on_step = stage == "train"
-        self.log(f"{stage}/loss", result.loss, batch_size=len(images), on_step=on_step, on_epoch=True, prog_bar=True)
-        self.log(f"{stage}/excess_loss", result.excess, batch_size=len(images), on_step=on_step, on_epoch=True)
+        self.log(
+            f"{stage}/loss",
+            result.loss,
+            batch_size=len(images),
+            on_step=on_step,
+            on_epoch=True,
+            prog_bar=True,
+        )
+        self.log(
+            f"{stage}/excess_loss", result.excess, batch_size=len(images), on_step=on_step, on_epoch=True
+        )
         if on_step:
             self.log("train/temperature", (-self.network.logit_scale.detach()).exp(), on_step=True)
         return result.loss
@@ -186,15 +196,8 @@ def build_network(config: CLIPConfig, weights: str) -> tuple[tuple[CLIPModel, To
 
     def read(place: str | Path, cache_only: bool) -> _Pair:
         tokens = Tokens.read(place, cache_only)
-        network = CLIPModel.from_pretrained(place, local_files_only=cache_only)
-        vision, text = network.config.vision_config, network.config.text_config
-        for have, want, keys in (
-            (vision, config.vision_config, ("image_size", "patch_size", "hidden_size", "num_hidden_layers")),
-            (text, config.text_config, ("hidden_size", "num_hidden_layers", "max_position_embeddings")),
-        ):
-            for key in keys:
-                if getattr(have, key) != getattr(want, key):
-                    raise ValueError(f"{key} is {getattr(have, key)} there and {getattr(want, key)} in the config")
+        network = read_saved(CLIPModel, place, local_files_only=cache_only)
+        _refuse_other_shape(network.config, config)
         return _Pair(network, tokens)
 
     pair, source = load_or_fall_back(
@@ -206,6 +209,21 @@ def build_network(config: CLIPConfig, weights: str) -> tuple[tuple[CLIPModel, To
         url="https://huggingface.co",
     )
     return (pair.network, pair.tokens), source
+
+
+def _refuse_other_shape(found: CLIPConfig, wanted: CLIPConfig) -> None:
+    tower = ("hidden_size", "num_hidden_layers", "num_attention_heads")
+    for have, want, keys in (
+        (found.vision_config, wanted.vision_config, ("image_size", "patch_size", *tower)),
+        (found.text_config, wanted.text_config, ("max_position_embeddings", *tower)),
+        (found, wanted, ("projection_dim",)),
+    ):
+        for key in keys:
+            there, here = getattr(have, key), getattr(want, key)
+            if there != here:
+                raise LensError(
+                    f"model.weights: they have {key}={there}, the model {key}={here}; make them equal."
+                )
 
 
 class _Pair(nn.Module):

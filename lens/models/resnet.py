@@ -96,12 +96,16 @@ class TripletResNet(pl.LightningModule):
         loss, size = result.loss, len(images)
         if self.decoder is not None:
             reconstruction = F.mse_loss(self.decoder(features, images.shape[-2:]).float(), images)
-            self.log(f"{stage}/reconstruction_loss", reconstruction, batch_size=size, on_epoch=True, on_step=False)
+            self.log(
+                f"{stage}/reconstruction_loss", reconstruction, batch_size=size, on_epoch=True, on_step=False
+            )
             loss = loss + self.reconstruction_weight * reconstruction
         on_step = stage == "train"
         self.log(f"{stage}/loss", loss, batch_size=size, on_step=on_step, on_epoch=True, prog_bar=True)
         for name in ("active_fraction", "d_pos", "d_neg"):
-            self.log(f"{stage}/{name}", getattr(result, name), batch_size=size, on_step=on_step, on_epoch=True)
+            self.log(
+                f"{stage}/{name}", getattr(result, name), batch_size=size, on_step=on_step, on_epoch=True
+            )
         return loss
 
     def _mining_now(self) -> Mining:

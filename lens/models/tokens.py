@@ -45,11 +45,16 @@ class Tokens:
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(
-            vocab_size=TRAINED_SIZE, special_tokens=[START, END], initial_alphabet=alphabet, show_progress=False
+            vocab_size=TRAINED_SIZE,
+            special_tokens=[START, END],
+            initial_alphabet=alphabet,
+            show_progress=False,
         )
         tokenizer.train_from_iterator(captions, trainer)
         ends = [(token, tokenizer.token_to_id(token)) for token in (START, END)]
-        tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=ends)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{START} $A {END}", special_tokens=ends
+        )
         return cls(tokenizer)
 
     @property

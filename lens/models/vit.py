@@ -17,7 +17,7 @@ from transformers import ViTConfig, ViTModel
 from lens.errors import LensError
 from lens.losses.masked_patch import masked_patch_loss, patch_targets, random_mask
 from lens.models.optim import OptimizerName, Schedule, configure
-from lens.models.weights import load_or_fall_back
+from lens.models.weights import load_or_fall_back, read_saved
 
 PRETRAINED = "google/vit-base-patch16-224-in21k"
 VALIDATION_MASK_SEED = 1
@@ -52,7 +52,9 @@ class MaskedPatchViT(pl.LightningModule):
     ) -> None:
         super().__init__()
         if image_size % patch_size:
-            raise LensError(f"model.image_size={image_size} is not a multiple of model.patch_size={patch_size}.")
+            raise LensError(
+                f"model.image_size={image_size} is not a multiple of model.patch_size={patch_size}."
+            )
         if hidden_size % heads:
             raise LensError(f"model.hidden_size={hidden_size} is not a multiple of model.heads={heads}.")
         self.image_size, self.patch_size, self.embedding_size = image_size, patch_size, hidden_size
@@ -101,10 +103,17 @@ class MaskedPatchViT(pl.LightningModule):
         images = batch["image"]
         target = self._targets(images)
         generator = None if mask_seed is None else torch.Generator().manual_seed(mask_seed)
-        mask = random_mask(len(images), target.shape[1], self.mask_ratio, generator=generator).to(images.device)
+        mask = random_mask(len(images), target.shape[1], self.mask_ratio, generator=generator).to(
+            images.device
+        )
         loss = masked_patch_loss(self.decoder(self(images, mask)).float(), target, mask)
         self.log(
-            f"{stage}/loss", loss, batch_size=len(images), on_step=stage == "train", on_epoch=True, prog_bar=True
+            f"{stage}/loss",
+            loss,
+            batch_size=len(images),
+            on_step=stage == "train",
+            on_epoch=True,
+            prog_bar=True,
         )
         return loss
 
@@ -120,7 +129,9 @@ class MaskedPatchViT(pl.LightningModule):
             return None
         patches = patch_targets(images, self.patch_size)
         generator = torch.Generator().manual_seed(VALIDATION_MASK_SEED)
-        mask = random_mask(len(images), patches.shape[1], self.mask_ratio, generator=generator).to(images.device)
+        mask = random_mask(len(images), patches.shape[1], self.mask_ratio, generator=generator).to(
+            images.device
+        )
         filled = torch.where(mask[..., None], self.decoder(self(images, mask)).float(), patches)
         side = images.shape[-1] // self.patch_size
         grid = filled.transpose(1, 2).unflatten(2, (images.shape[-2] // self.patch_size, side))
@@ -135,8 +146,10 @@ def build_network(config: ViTConfig, weights: str) -> tuple[ViTModel, str]:
     """The encoder with a mask token and without the pooler, and where its weights come from."""
 
     def read(place: str | Path, cache_only: bool) -> ViTModel:
-        return ViTModel.from_pretrained(
+        return read_saved(
+            ViTModel,
             place,
+            without=("embeddings.mask_token",),  # the published weights were trained without one
             image_size=config.image_size,
             add_pooling_layer=False,
             use_mask_token=True,
@@ -158,5 +171,7 @@ def _same_shape(network: ViTModel, config: ViTConfig) -> ViTModel:
     for key in ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
         found, wanted = getattr(network.config, key), getattr(config, key)
         if found != wanted:
-            raise LensError(f"model.weights: the weights have {key}={found}, the model {key}={wanted}; make them equal.")
+            raise LensError(
+                f"model.weights: the weights have {key}={found}, the model {key}={wanted}; make them equal."
+            )
     return network

@@ -9,9 +9,10 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlparse
 
+import torch
 from torch import nn
 
 from lens.errors import LensError
@@ -75,6 +76,19 @@ def load_or_fall_back(
         reason,
     )
     return random(), "random"
+
+
+def read_saved(kind: Any, place: str | Path, *, without: tuple[str, ...] = (), **how: Any) -> Any:
+    """``kind.from_pretrained``, which alone would fill what a folder lacks with random numbers and say nothing more.
+
+    Raises:
+        ValueError: a parameter is not there, other than those named ``without``.
+    """
+    network, report = kind.from_pretrained(place, output_loading_info=True, dtype=torch.float32, **how)
+    absent = sorted(set(report["missing_keys"]) - set(without))
+    if absent:
+        raise ValueError(f"{len(absent)} parameters of the network are not there, e.g. {absent[0]}")
+    return network
 
 
 def _from_path(path: Path, local: Callable[[Path], M]) -> M:

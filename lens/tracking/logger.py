@@ -145,7 +145,9 @@ class RunLogger(Logger):
         given = vars(params) if isinstance(params, Namespace) else params
         flat = {metric_name(key): str(value)[:LONGEST_PARAM] for key, value in flatten(given).items()}
         fresh = {key: value for key, value in flat.items() if key not in self._params}
-        changed = {f"changed.{key}": value for key, value in flat.items() if self._params.get(key, value) != value}
+        changed = {
+            f"changed.{key}": value for key, value in flat.items() if self._params.get(key, value) != value
+        }
         self._params.update(fresh)
         if fresh:
             outbox.add({"kind": "params", "values": fresh})
@@ -164,7 +166,11 @@ class RunLogger(Logger):
         """Plain values as an artefact; `name` ends in .json or .yaml and may hold folders."""
         as_yaml = name.endswith((".yaml", ".yml"))
         plain = dict(values) if isinstance(values, Mapping) else values
-        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True) if as_yaml else json.dumps(plain, indent=2)
+        text = (
+            yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+            if as_yaml
+            else json.dumps(plain, indent=2)
+        )
         self._log_text(text, name)
 
     @rank_zero_only

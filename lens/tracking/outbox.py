@@ -52,7 +52,7 @@ class Outbox:
                 self.flush()
 
     def flush(self, force: bool = False) -> bool:
-        """Send what waits, older failures first; True if nothing is left. `force` tries even shortly after a failure."""
+        """Send what waits, older failures first; True if nothing is left. `force` tries even soon after a failure."""
         with self._lock:
             if force or time.monotonic() >= self._not_before:
                 return self._attempt()
@@ -91,7 +91,10 @@ class Outbox:
             self._delay = self._not_before = 0.0
             return True
         if not self._delay:
-            _log.warning("The tracking store does not answer (%s); training goes on and it will be tried again.", problem)
+            _log.warning(
+                "The tracking store does not answer (%s); training goes on and it will be tried again.",
+                problem,
+            )
         self._delay = min(60.0, self._delay * 2 or 1.0)
         # A server that lets each attempt time out may cost a training a tenth of its time, not half.
         self._not_before = time.monotonic() + max(self._delay, 10 * (time.monotonic() - began))
@@ -169,7 +172,9 @@ def _batches(records: list[Record]) -> list[list[Record]]:
     rows = 0
     for record in records:
         count = len(record.get("rows", ()))
-        joins = batches and count and batches[-1][0]["kind"] == "metrics" and rows + count <= METRICS_PER_BATCH
+        joins = (
+            batches and count and batches[-1][0]["kind"] == "metrics" and rows + count <= METRICS_PER_BATCH
+        )
         rows = rows + count if joins else count
         if joins:
             batches[-1].append(record)
@@ -205,7 +210,9 @@ def _set_aside(spool: Path, batch: list[Record], error: Exception) -> None:
     spool.mkdir(parents=True, exist_ok=True)
     with (spool / "refused.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(record) + "\n" for record in batch)
-    _log.warning("The tracking store refused a record, kept in %s: %s", spool / "refused.jsonl", first_line(error))
+    _log.warning(
+        "The tracking store refused a record, kept in %s: %s", spool / "refused.jsonl", first_line(error)
+    )
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -26,7 +26,9 @@ def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last"
     """
     path = database_file(uri)
     if path is not None and not path.exists():
-        raise LensError(f"There is no tracking store {path}; train a model first, or set MLFLOW_TRACKING_URI.")
+        raise LensError(
+            f"There is no tracking store {path}; train a model first, or set MLFLOW_TRACKING_URI."
+        )
     runs = _runs(uri, experiment)
     if not runs:
         raise LensError(f"The experiment {experiment!r} in {uri} holds no runs yet.")
@@ -35,7 +37,9 @@ def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last"
         return str(next((run for run in runs if run.info.run_id not in parents), runs[0]).info.run_id)
     ids = [str(run.info.run_id) for run in runs]
     named = [str(run.info.run_id) for run in runs if run.info.run_name == which]
-    fits = [which] if which in ids else named or [run_id for run_id in ids if which and run_id.startswith(which)]
+    fits = (
+        [which] if which in ids else named or [run_id for run_id in ids if which and run_id.startswith(which)]
+    )
     if len(fits) == 1:
         return fits[0]
     if fits:
@@ -51,7 +55,9 @@ def _runs(uri: str, experiment: str) -> "list[Run]":
             mlflow = client(uri)
             found = mlflow.get_experiment_by_name(experiment)
             if found is not None:
-                return list(mlflow.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"]))
+                return list(
+                    mlflow.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"])
+                )
             known = ", ".join(item.name for item in mlflow.search_experiments())
     except Exception as error:
         raise LensError(f"The tracking store {uri} cannot be read: {first_line(error)}") from error
@@ -114,7 +120,12 @@ def sweep_runs(uri: str, experiment: str, which: str) -> list[dict[str, Any]]:
     if chosen is None:
         raise LensError(f"There is no sweep {which} in {uri}; make one with python train.py -m KEY=A,B.")
     return [
-        {"name": run.info.run_name, "run_id": run.info.run_id, "metrics": run.data.metrics, "tags": run.data.tags}
+        {
+            "name": run.info.run_name,
+            "run_id": run.info.run_id,
+            "metrics": run.data.metrics,
+            "tags": run.data.tags,
+        }
         for run in reversed(runs)
         if run.data.tags.get(PARENT_TAG) == chosen
     ]

@@ -43,7 +43,9 @@ def continue_run(uri: str, run_id: str, tags: Mapping[str, Any]) -> tuple[str, d
         except Exception as error:
             raise LensError(f"There is no run {run_id} in {uri} to go on with.") from error
         if run.info.lifecycle_stage == "deleted":
-            raise LensError(f"Run {run_id} was deleted; restore it (mlflow runs restore --run-id {run_id}) to go on.")
+            raise LensError(
+                f"Run {run_id} was deleted; restore it (mlflow runs restore --run-id {run_id}) to go on."
+            )
         mlflow.update_run(run_id, status="RUNNING")
         labels = {**tags, "resumed": int(run.data.tags.get("resumed", "0")) + 1, "interrupted": "false"}
         for key, value in labels.items():
@@ -52,7 +54,10 @@ def continue_run(uri: str, run_id: str, tags: Mapping[str, Any]) -> tuple[str, d
 
 
 def start_parent(
-    uri: str, experiment: str = DEFAULT_EXPERIMENT, name: str | None = None, tags: Mapping[str, Any] | None = None
+    uri: str,
+    experiment: str = DEFAULT_EXPERIMENT,
+    name: str | None = None,
+    tags: Mapping[str, Any] | None = None,
 ) -> str:
     """Start the run that holds the jobs of a sweep; give its id to each RunLogger as `parent_run_id`."""
     return start_run(uri, prepare_store(uri, experiment), name, tags or {})

@@ -124,7 +124,9 @@ def _experiment_id(mlflow: "MlflowClient", experiment: str, path: Path | None) -
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
-        raise LensError(f"The experiment {experiment!r} was deleted; restore it (mlflow experiments restore) or use another name.")
+        raise LensError(
+            f"The experiment {experiment!r} was deleted; restore it (mlflow experiments restore) or use another name."
+        )
     return str(found.experiment_id)
 
 

@@ -13,7 +13,12 @@ class SystemMetrics:
     """
 
     def __init__(
-        self, uri: str, run_id: str, log: Callable[[dict[str, float], int], None], resume: bool, seconds: float = 10.0
+        self,
+        uri: str,
+        run_id: str,
+        log: Callable[[dict[str, float], int], None],
+        resume: bool,
+        seconds: float = 10.0,
     ) -> None:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 

@@ -112,7 +112,7 @@ def test_auto_takes_products_where_they_have_several_images() -> None:
     result = split(table)
     assert pd.Series(result.side).groupby(table["product_id"]).nunique().max() == 1
     assert any("Split by product: 20 products have 60 images" in note for note in result.notes)
-    with pytest.raises(LensError, match="use by=product"):
+    with pytest.raises(LensError, match="use data.split_by=product"):
         split(table, by="item")
 
 

@@ -47,7 +47,9 @@ def write(place: Path, count: int = 6, seed: int = 0, **changed: Any) -> Path:
 
 @settings(max_examples=15, deadline=None)
 @given(count=st.integers(1, 40), dimension=st.integers(1, 20), words=st.lists(st.text(), max_size=3))
-def test_round_trip(tmp_path_factory: pytest.TempPathFactory, count: int, dimension: int, words: list[str]) -> None:
+def test_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, count: int, dimension: int, words: list[str]
+) -> None:
     items, vectors = table(count), unit(count, dimension)
     words = [word.encode("utf-8", "replace").decode() for word in words]
     items["captions"] = [words] * count
@@ -64,7 +66,12 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, count: int, dimens
 def test_manifest(tmp_path: Path) -> None:
     place = write(tmp_path / "index")
     manifest = json.loads((place / "manifest.json").read_text())
-    assert (manifest["format_version"], manifest["metric"], manifest["count"], manifest["dimension"]) == (1, "cosine", 6, 8)
+    assert (manifest["format_version"], manifest["metric"], manifest["count"], manifest["dimension"]) == (
+        1,
+        "cosine",
+        6,
+        8,
+    )
     assert (manifest["model"], manifest["preprocessing"], manifest["run_id"]) == (MODEL, PREPROCESSING, "r1")
     assert manifest["versions"]["numpy"] == np.__version__
     for name in ("vectors.npy", "items.parquet"):
@@ -181,7 +188,10 @@ def test_load_refuses_a_manifest(tmp_path: Path, changed: dict[str, Any], reason
         load(place)
 
 
-@pytest.mark.parametrize(("text", "reason"), [("{", "not readable JSON"), ("[]", "format version"), ('{"format_version": 1}', "lacks")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("{", "not readable JSON"), ("[]", "format version"), ('{"format_version": 1}', "lacks")],
+)
 def test_load_refuses_an_unreadable_manifest(tmp_path: Path, text: str, reason: str) -> None:
     place = write(tmp_path / "index")
     (place / "manifest.json").write_text(text)
