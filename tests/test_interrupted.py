@@ -49,7 +49,7 @@ class Shop:
         return self.start(
             *SETTINGS[model], f"data.root={self.shoes}", "data.items=72", "data.views_per_product=2",
             "data.render_size=32", "data.image_size=32", "data.batch_size=8", "data.workers=0", "trainer=cpu",
-            "trainer.max_epochs=25", "trainer.checkpoint_steps=4", "trainer.log_steps=1", "trainer.progress=false",
+            "trainer.max_epochs=15", "trainer.checkpoint_steps=4", "trainer.log_steps=1", "trainer.progress=false",
             "callbacks.early_stopping=null", "callbacks.pictures=null", "logger.system_metrics=false", *more,
         )  # fmt: skip
 
@@ -134,7 +134,7 @@ def test_a_stopped_run_goes_on_and_ends_as_if_nothing_had_happened(
     expected = whole(model)
     process = shop.train(model)
     path = shop.checkpoint(process)
-    time.sleep(0.3)
+    time.sleep(0.2)
     process.send_signal(sent)
     output = process.communicate(timeout=60)[0]
     run_id = shop.ids[-1]
@@ -147,7 +147,8 @@ def test_a_stopped_run_goes_on_and_ends_as_if_nothing_had_happened(
         assert "Traceback" not in output
         assert run_tags(shop.uri, run_id)["status"] == "KILLED"
         steps = [point.step for point in client(shop.uri).get_metric_history(run_id, "train/learning_rate")]
-        assert max(steps) == saved["global_step"] - 1, "the checkpoint lacks a step that was made"
+        # Lightning sends the figures of a step after the callbacks, so those of the very last step are not sent.
+        assert max(steps) in (saved["global_step"] - 1, saved["global_step"] - 2)
 
     process = shop.start("resume=last")
     output = process.communicate(timeout=180)[0]
@@ -158,10 +159,12 @@ def test_a_stopped_run_goes_on_and_ends_as_if_nothing_had_happened(
     for name, value in expected["state_dict"].items():
         assert torch.equal(value, final["state_dict"][name]), name
     points = client(shop.uri).get_metric_history(run_id, "train/learning_rate")
-    assert {point.step for point in points} == set(range(expected["global_step"]))
+    absent = set(range(expected["global_step"])) - {point.step for point in points}
+    # A kill between the writing of a checkpoint and the sending of the figures costs those since the last one.
+    assert absent <= set(range(saved["global_step"] - 4, saved["global_step"]))
     for name in ("val/precision_at_1", "val/loss"):
         epochs = {point.step for point in client(shop.uri).get_metric_history(run_id, name)}
-        assert len(epochs) == 25, f"{name} of an epoch is missing"
+        assert len(epochs) == 15, f"{name} of an epoch is missing"
     assert len(client(shop.uri).get_metric_history(run_id, "test/precision_at_1")) == 1
     assert (path.parents[1] / "index" / "manifest.json").is_file()
 

@@ -207,6 +207,11 @@ class Signal(pl.Callback):
     def __init__(self, number: signal.Signals, step: int, at: str) -> None:
         self.number, self.step, self.at = number, step, at
 
+    def on_train_batch_start(self, trainer: Any, model: Any, batch: Any, batch_idx: int) -> None:
+        if self.at == "half a step" and trainer.global_step == self.step:
+            self.step = -1  # a second signal would end it at once
+            os.kill(os.getpid(), self.number)
+
     def on_before_optimizer_step(self, trainer: Any, model: Any, optimizer: Any) -> None:
         if self.at == "step" and trainer.global_step == self.step:
             os.kill(os.getpid(), self.number)
@@ -242,6 +247,21 @@ def test_a_signal_loses_no_step_and_no_evaluation(
     assert first.seen + second.seen == watch.seen and same_weights(resumed, model)
     assert first.evaluated + second.evaluated == list(range(EPOCHS))
     assert again.checkpoint_callback.best_model_score == trainer.checkpoint_callback.best_model_score
+
+
+def test_a_step_of_several_batches_is_finished_first(shoes: Path, tmp_path: Path) -> None:
+    more = {"accumulate_grad_batches": 2, "max_epochs": 2, "checkpoint_steps": 1000}
+    whole, trainer = fit(shoes, tmp_path / "whole", "vit", **more)
+    pl.seed_everything(0, verbose=False)
+    stopped = build_trainer(
+        tmp_path, "val/precision_at_1", [RetrievalEvaluation((1,)), Signal(signal.SIGTERM, 5, "half a step")], None,
+        accelerator="cpu", devices=1, precision="32-true", progress=False, **more,
+    )  # fmt: skip
+    with pytest.raises(SystemExit):
+        stopped.fit(model_of("vit"), data_of(shoes, "shuffled"))
+    assert stopped.global_step == 6
+    resumed, again = fit(shoes, tmp_path, "vit", resume=True, **more)
+    assert same_weights(resumed, whole) and again.global_step == trainer.global_step
 
 
 def test_the_index_holds_what_the_best_checkpoint_gives_and_the_test_is_scored_with_it(

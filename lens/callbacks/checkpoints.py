@@ -87,9 +87,12 @@ class Interruption(Checkpoint):
             raise SystemExit(128 + number)
         self._received = number
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        # After the last step of an epoch its validation comes first: leaving then keeps the epoch's figures.
-        if not trainer.is_last_batch:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # Gradients gathered for a step that is not made yet are not in a checkpoint. And after the last step of an
+        # epoch its validation comes first, or its figures would be lost.
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch:
             self._leave(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

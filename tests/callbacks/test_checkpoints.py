@@ -12,7 +12,7 @@ from lens.callbacks.speed import Speed
 def test_a_failed_save_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"step": 1}, target)
-    with pytest.raises((AttributeError, TypeError, Exception), match="(?i)pickle|lambda|local"):
+    with pytest.raises(Exception, match="(?i)pickle|lambda|local"):
         AtomicCheckpointIO().save_checkpoint({"step": lambda: 2}, target)
     assert torch.load(target) == {"step": 1}
 
