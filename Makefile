@@ -19,6 +19,7 @@ $(READY): pyproject.toml constraints.txt
 quickstart: setup  ## train the four small models on the built-in catalogue and compare them
 	$(BIN)/python train.py -m model=resnet_tiny,clip_tiny,vit_tiny,autoencoder_tiny experiment=quickstart
 	$(BIN)/python evaluate.py sweep=last
+	@echo 'The runs in the browser: make mlflow   One of them again: $(BIN)/python evaluate.py run=RUN'
 
 train: setup  ## one run: make train ARGS="model=vit data=folder data.root=PATH"
 	$(BIN)/python train.py $(ARGS)

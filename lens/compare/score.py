@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -89,18 +90,22 @@ def print_result(title: str, scores: RetrievalScores) -> None:
 
 def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
     """One line a run: name, precision@1 and @10, recall@10, embedding size, seconds of training."""
-    table = Table(title="test scores")
-    table.add_column("model")
+    table = Table(
+        title="Test precision (P) and recall (R) at 1 and 10, embedding size, seconds of training",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("model", no_wrap=True)
     columns = {
-        "test/precision_at_1": "precision@1",
-        "test/precision_at_10": "precision@10",
-        "test/recall_at_10": "recall@10",
+        "test/precision_at_1": "P@1",
+        "test/precision_at_10": "P@10",
+        "test/recall_at_10": "R@10",
         "test/queries": "queries",
-        "model/embedding_size": "embedding size",
+        "model/embedding_size": "size",
         "train/seconds": "seconds",
     }
     for heading in (*columns.values(), "weights", "run"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for run in runs:
         cells = [_cell(run["metrics"].get(key)) for key in columns]
         table.add_row(str(run["name"]), *cells, str(run["tags"].get("weights", "")), str(run["run_id"])[:8])
