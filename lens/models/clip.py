@@ -137,7 +137,9 @@ class ContrastiveCLIP(pl.LightningModule):
         captions: list[list[str]] = batch["captions"]
         owner = torch.tensor([row for row, texts in enumerate(captions) for _ in texts], device=self.device)
         images = self.embed_images(batch["image"])
-        texts = self.embed_texts([text for item in captions for text in item])
+        written = [text for item in captions for text in item]
+        distinct = {text: place for place, text in enumerate(dict.fromkeys(written))}  # each is encoded once
+        texts = self.embed_texts(list(distinct))[[distinct[text] for text in written]]
         labels, index = batch[self.relevance], batch["index"]
         share = gather if stage == "train" else _as_it_is
         result = contrastive_loss(
