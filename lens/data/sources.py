@@ -1,23 +1,19 @@
 """Where catalogues come from: a folder, a manifest, Fashion-MNIST, the rendered shoes. One table from all of them."""
 
-import difflib
 import gzip
 import logging
 import os
-import posixpath
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from lens.data.catalogue import COLUMNS, Catalogue, FileOpener
+from lens.data.manifest import Columns, Fields, manifest_fields
 from lens.errors import LensError
 
 log = logging.getLogger(__name__)
@@ -36,21 +32,6 @@ FASHION_MNIST_CLASSES = (
     "Ankle boot",
 )
 FASHION_MNIST_SHOES = ("Sandal", "Sneaker", "Ankle boot")
-
-Columns = Mapping[str, str | list[str] | None]
-_DEFAULT_NAMES: dict[str, tuple[str, ...]] = {
-    "path": ("path",),
-    "category": ("category",),
-    "item_id": ("item_id",),
-    "product_id": ("product_id",),
-    "caption": ("caption", "captions"),
-    "split": ("split",),
-    "role": ("role",),
-}
-_SPLITS = {"": "", "train": "train", "val": "val", "validation": "val", "test": "test"}
-_ROLES = {"": "", "query": "query", "gallery": "gallery"}
-
-Fields = dict[str, list[Any]]  # cells are str, and lists of str for captions
 
 
 def read_folder(root: str | os.PathLike[str]) -> Catalogue:
@@ -106,7 +87,7 @@ def read_manifest(
         LensError: naming the file and the column or row, for whatever cannot be used.
     """
     path = Path(path).expanduser()
-    fields = _manifest_fields(path, columns)
+    fields = manifest_fields(path, columns)
     base, relative = _locate(path, None if root is None else Path(root).expanduser(), list(fields["path"]))
     fields["path"] = relative
     if "category" not in fields:
@@ -266,133 +247,3 @@ def _read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
         return np.frombuffer(data[head:], dtype=np.uint8).reshape(shape)
     except (OSError, EOFError, ValueError) as error:
         raise LensError(f"Fashion-MNIST file {file} cannot be read: {error}.") from error
-
-
-def _manifest_fields(path: Path, columns: Columns | None) -> Fields:
-    """The known columns of a manifest, by the names of a catalogue's table; optional ones only where it has them.
-
-    Raises:
-        LensError: for a file that cannot be read, a column that is missing, and cells that cannot be used.
-    """
-    raw = _read_columns(path)
-    names = _resolve(path, list(raw), columns or {})
-    fields: Fields = {}
-    for field, sources in names.items():
-        if field == "caption":
-            fields["captions"] = _captions(raw, sources)
-        else:
-            fields[field] = [_text(cell).strip() for cell in raw[sources[0]]]
-    if not fields["path"]:
-        raise LensError(f"{path} has no rows.")
-    _check_filled(path, names, fields)
-    fields["path"] = [posixpath.normpath(str(item)) for item in fields["path"]]
-    for field in ("path", "item_id"):
-        _check_unique(path, field, fields)
-    for field, known in (("split", _SPLITS), ("role", _ROLES)):
-        if field in fields:
-            fields[field] = _known_values(path, names[field][0], fields[field], known)
-    return fields
-
-
-def _read_columns(path: Path) -> dict[str, list[object]]:
-    if not path.is_file():
-        raise LensError(
-            f"The manifest {path} {'is a folder' if path.is_dir() else 'does not exist'} (data.path)."
-        )
-    kind = path.suffix.lower()
-    try:
-        if kind in (".parquet", ".pq"):
-            # Through pyarrow, not pandas: whole numbers beside empty cells would become 7.0.
-            table = pq.read_table(path)
-            return {name: table.column(name).to_pylist() for name in table.column_names}
-        if kind in (".csv", ".tsv"):
-            separator = "," if kind == ".csv" else "\t"
-            frame = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig"
-            )
-            if not isinstance(frame.index, pd.RangeIndex):
-                raise ValueError("its rows have more cells than its header")
-            return {str(name): frame[name].fillna("").tolist() for name in frame.columns}
-    except (ValueError, OSError, pa.ArrowException) as error:  # pandas' and Unicode errors are ValueErrors
-        raise LensError(f"The manifest {path} cannot be read: {' '.join(str(error).split())}.") from error
-    raise LensError(f"The manifest {path} must be a .csv, .tsv or .parquet file.")
-
-
-def _resolve(path: Path, present: list[str], given: Columns) -> dict[str, list[str]]:
-    """The manifest's own names for each field."""
-    for field in given:
-        if field not in _DEFAULT_NAMES:
-            raise LensError(f"data.columns has no entry {field!r}{_nearest(field, list(_DEFAULT_NAMES))}.")
-    names: dict[str, list[str]] = {}
-    for field, defaults in _DEFAULT_NAMES.items():
-        wanted = given.get(field)
-        if wanted:
-            names[field] = [wanted] if isinstance(wanted, str) else list(wanted)
-            if field != "caption" and len(names[field]) != 1:
-                raise LensError(f"data.columns.{field} must name one column; only caption may name several.")
-        else:
-            found = [name for name in defaults if name in present][:1]
-            if found or field == "path":
-                names[field] = found or ["path"]
-    for field, sources in names.items():
-        for name in sources:
-            if name not in present:
-                raise LensError(
-                    f"The manifest {path} has no column {name!r}{_nearest(name, present)}; it has "
-                    f"{', '.join(map(repr, present))}. Name another one by data.columns.{field}."
-                )
-    return names
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    lowered = {item.lower(): item for item in known}
-    close = difflib.get_close_matches(name.lower(), list(lowered), n=1)
-    return f" (did you mean {lowered[close[0]]!r}?)" if close else ""
-
-
-def _text(cell: object) -> str:
-    return "" if cell is None else str(cell)
-
-
-def _captions(raw: dict[str, list[object]], sources: list[str]) -> list[list[str]]:
-    """For each row the texts of all caption columns, in their order, without the empty ones."""
-    rows = []
-    for cells in zip(*(raw[name] for name in sources), strict=True):
-        texts = [
-            _text(text).strip() for cell in cells for text in (cell if isinstance(cell, list) else [cell])
-        ]
-        rows.append([text for text in texts if text])
-    return rows
-
-
-def _check_filled(path: Path, names: dict[str, list[str]], fields: Fields) -> None:
-    for field in ("path", "category", "item_id"):
-        empty = [number for number, cell in enumerate(fields.get(field, []), start=1) if not cell]
-        if empty:
-            shown = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
-            raise LensError(
-                f"{path}: column {names[field][0]!r} is empty in {len(empty)} rows: {shown} (1 is the first row below "
-                "the header)."
-            )
-
-
-def _check_unique(path: Path, field: str, fields: Fields) -> None:
-    cells = pd.Series(fields.get(field, []), dtype=object)
-    twice = cells[cells.duplicated()]
-    if len(twice):
-        where = ", ".join(str(row + 1) for row in cells.index[cells == twice.iloc[0]][:5])
-        raise LensError(
-            f"{path}: {len(twice)} rows repeat the {field} of an earlier row, the first is {twice.iloc[0]!r} "
-            f"(rows {where}); each must appear once."
-        )
-
-
-def _known_values(path: Path, column: str, cells: Sequence[object], known: dict[str, str]) -> list[str]:
-    values = [known.get(str(cell).lower()) for cell in cells]
-    if None in values:
-        row = values.index(None)
-        names = ", ".join(name for name in known if name)
-        raise LensError(
-            f"{path}: column {column!r} holds {str(cells[row])!r} in row {row + 1}; it must be {names} or empty."
-        )
-    return [value for value in values if value is not None]
