@@ -39,17 +39,29 @@ def train(cfg: DictConfig) -> float:
     run_id, resuming = agree(logger.run_id if logger else None), run_id is not None
     folder = Path(agree(str(run_folder(run_id))) or "")
     callbacks = [build(part) for part in config["callbacks"].values() if part is not None]
-    described = {"name": config["name"], "target": config["model"]["_target_"], "config": config["model"]}
+    described = {
+        "name": config["model_name"],
+        "target": config["model"]["_target_"],
+        "config": config["model"],
+    }
     callbacks.append(ExportIndex(folder / "index", described, run_id))
     trainer = build(
-        config["trainer"], folder=folder, monitor=config["monitor"], callbacks=callbacks, logger=logger
+        config["trainer"],
+        folder=folder,
+        monitor=config["monitor"] if len(data.rows("val")) else None,
+        callbacks=callbacks,
+        logger=logger,
     )
 
     with logger or nullcontext():
         if logger and not resuming:
             logger.log_config(config)
             logger.log_dict(data.facts, "data.json")
-            described_run = {"model": config["name"], "weights": model.weights_source, "seed": config["seed"]}
+            described_run = {
+                "model": config["model_name"],
+                "weights": model.weights_source,
+                "seed": config["seed"],
+            }
             logger.set_tags({**git_state(), **described_run, "data.fingerprint": data.facts["fingerprint"]})
         start = time.perf_counter()
         trainer.fit(model, data, ckpt_path=checkpoint, weights_only=None)

@@ -53,9 +53,9 @@ def resumed(cfg: DictConfig, overrides: list[str]) -> tuple[str, dict[str, Any],
             )
         OmegaConf.update(stored, key, OmegaConf.create(f"value: {value}").value)
     checkpoint = run_folder(run_id) / "checkpoints" / "last.ckpt"
-    if not checkpoint.is_file():
+    if not checkpoint.is_file():  # trained on another machine, or tidied away
         try:
-            checkpoint = download(uri, run_id, "checkpoints/last.ckpt", checkpoint.parent.parent)
+            download(uri, run_id, "checkpoints", checkpoint.parent.parent)
         except LensError as error:
             raise LensError(
                 f"Run {run_id} has no checkpoint to go on from; it was stopped too early."

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint, RichModelSummary, TQDMProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichModelSummary, TQDMProgressBar
 
 from lens.callbacks.checkpoints import AtomicCheckpointIO, Interruption, RandomState, StepCheckpoint
 from lens.errors import LensError
@@ -41,7 +41,7 @@ def agree(value: str | None) -> str | None:
 
 def build_trainer(
     folder: Path,
-    monitor: str,
+    monitor: str | None,
     callbacks: list[pl.Callback],
     logger: Any,
     max_epochs: int = 10,
@@ -62,7 +62,8 @@ def build_trainer(
 
     Args:
         folder: where the run's files go.
-        monitor: the validation metric, higher is better, that chooses the best checkpoint.
+        monitor: the validation metric, higher is better, that chooses the best checkpoint and stops early; None where
+            there is no validation side: nothing stops early, and the last checkpoint stands for the best.
         precision: ``auto`` is bf16 where the hardware has it.
         checkpoint_steps: a killed run loses at most this many steps.
         limit_train_batches: batches of an epoch (a number), or the share of them (a fraction); None is all.
@@ -80,6 +81,11 @@ def build_trainer(
     if strategy.startswith("ddp"):  # torchrun has already said how many there are
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         num_nodes = int(os.environ["WORLD_SIZE"]) // devices
+    if monitor is None:
+        log.warning(
+            "There is no validation side: no early stopping, and the last epoch is tested and exported."
+        )
+        callbacks = [part for part in callbacks if not isinstance(part, EarlyStopping)]
     checkpoints = folder / "checkpoints"
     keep = [
         ModelCheckpoint(
@@ -87,6 +93,7 @@ def build_trainer(
             "best",
             monitor=monitor,
             mode="max",
+            every_n_epochs=1,
             save_weights_only=True,
             enable_version_counter=False,
         ),
@@ -111,6 +118,7 @@ def build_trainer(
         accumulate_grad_batches=accumulate_grad_batches,
         gradient_clip_val=gradient_clip,
         limit_train_batches=limit_train_batches,
+        limit_val_batches=0 if monitor is None else None,
         deterministic=deterministic,
         callbacks=[*callbacks, *shown, *keep],
         logger=logger or False,

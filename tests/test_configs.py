@@ -10,7 +10,7 @@ from lens.config import TrainConfig, build, check, compose_file, plain
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
-NAME = "name=x"  # the default asks Hydra for the choice, which only a command line has
+NAME = "model_name=x"  # the default asks Hydra for the choice, which only a command line has
 
 
 def choices(group: str) -> list[str]:

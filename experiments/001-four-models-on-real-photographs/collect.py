@@ -47,7 +47,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     for model in MODELS:
         config = compose_file(
-            project_folder() / "conf", "train", [f"model={model}", "name=baseline", *overrides]
+            project_folder() / "conf", "train", [f"model={model}", "model_name=baseline", *overrides]
         )
         data = build(config.data)
         data.setup()

@@ -21,7 +21,7 @@ class Pictures(pl.Callback):
     """Logs two figures at the end: ``pictures/neighbours.png`` and, where the model makes them, reconstructions.
 
     Args:
-        queries: how many validation items, evenly over the categories' order.
+        queries: how many held-out items (validation, or test where there is none), evenly over the categories' order.
         k: neighbours of each.
     """
 
@@ -32,7 +32,7 @@ class Pictures(pl.Callback):
         if not trainer.is_global_zero or not hasattr(trainer.logger, "log_figure"):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        rows = data.rows("val")
+        rows = data.rows("val") if len(data.rows("val")) else data.rows("test")
         ordered = rows[np.argsort(data.labels["category"][rows], kind="stable")]
         chosen = ordered[np.unique(np.linspace(0, len(rows) - 1, self.queries).astype(int))]
         vectors = embed_rows(trainer, pl_module, rows)
@@ -49,7 +49,7 @@ def neighbour_figure(data: Any, queries: np.ndarray, found: np.ndarray, cosines:
     """One line a query: the query, then its neighbours with a green frame where relevant and a red one where not."""
     lines, columns = len(queries), found.shape[1] + 1
     figure = Figure(figsize=(1.4 * columns, 1.65 * lines + 0.8), layout="constrained")
-    figure.suptitle("Validation queries (left) and their nearest neighbours; green: relevant, red: not")
+    figure.suptitle("Held-out queries (left) and their nearest neighbours; green: relevant, red: not")
     axes = figure.subplots(lines, columns, squeeze=False)
     labels = data.labels[data.relevance]
     for line, query in enumerate(queries):
@@ -75,7 +75,7 @@ def reconstructions(model: Any, data: Any, rows: np.ndarray) -> Figure | None:
     if rebuilt is None:
         return None
     figure = Figure(figsize=(1.4 * len(rows), 3.4), layout="constrained")
-    figure.suptitle("Validation pictures (above) and their reconstructions (below)")
+    figure.suptitle("Held-out pictures (above) and their reconstructions (below)")
     axes = figure.subplots(2, len(rows), squeeze=False)
     for column in range(len(rows)):
         for line, picture in enumerate((images[column], rebuilt[column].float().cpu())):

@@ -33,6 +33,7 @@ class TrainConfig:
     logger: Node | None = None
     seed: int = 0
     resume: str | None = None
+    model_name: str | None = None
     name: str | None = None
     monitor: str = "val/precision_at_1"
 

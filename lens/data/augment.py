@@ -10,8 +10,6 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
-WHITE = [1.0, 1.0, 1.0]
-
 
 class Augmentation:
     """Random crop, mirror image, rotation, colour and blur of a float picture [3, S, S] in [0, 1].
@@ -61,8 +59,8 @@ class Augmentation:
             picture = TF.horizontal_flip(picture)
         angle = random.uniform(-1, 1) * min(self.rotation * strength, 45.0)
         if self.rotation:
-            bilinear = v2.InterpolationMode.BILINEAR
-            picture = TF.rotate(picture, angle, interpolation=bilinear, fill=WHITE)
+            # The negative, whose corners fill with zeros: torchvision's blending with a fill leaves a dark seam.
+            picture = 1 - TF.rotate(1 - picture, angle, interpolation=v2.InterpolationMode.BILINEAR)
         picture = self._coloured(picture, random, strength)
         if random.random() < self.grey:
             picture = TF.rgb_to_grayscale(picture, num_output_channels=3)

@@ -18,7 +18,8 @@ from lens.data.duplicates import across_sides, groups, near_duplicates
 from lens.data.pictures import Items, Pictures, collate
 from lens.data.sampler import BalancedBatchSampler, ShuffledBatchSampler
 from lens.data.scan import check_readable, scan
-from lens.data.splits import SplitBy, assert_disjoint, split
+from lens.data.splits import assert_disjoint, split
+from lens.data.units import SplitBy
 from lens.errors import LensError
 
 log = logging.getLogger(__name__)
@@ -83,11 +84,15 @@ class ShoppingData(pl.LightningDataModule):
         self.augment, self.memory_mb, self.train_subset, self.seed = augment, memory_mb, train_subset, seed
         self.workers, self.progress = workers, progress
         self.facts: dict[str, Any] = {}
+        self._crossing: dict[str, int] = {}
         self._resume_at: tuple[int, int] | None = None
         self._ready = False
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, check, split; a second call does nothing. Afterwards ``facts`` says what was found."""
+        """Read, check, split; a second call does nothing. Afterwards ``facts`` says what was found.
+
+        For the stage "predict" nothing is divided: items stay on the side, if any, that the catalogue gives them.
+        """
         if self._ready:
             return
         catalogue = self.read()
@@ -100,7 +105,9 @@ class ShoppingData(pl.LightningDataModule):
             log.warning("%d unreadable images were left out.", skipped)
         self.catalogue = _with_captions(catalogue.subset(keep))
         findings = findings.iloc[keep].reset_index(drop=True)
-        self.side, notes = self._split(findings)
+        self.side, notes = self.catalogue.table["split"].to_numpy(dtype=str), []
+        if stage != "predict":
+            self.side, notes = self._split(findings)
         table = self.catalogue.table.assign(split=self.side)
         self.labels = {
             name: np.unique(table[column].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
@@ -139,7 +146,7 @@ class ShoppingData(pl.LightningDataModule):
             groups=together,
         )
         assert_disjoint(table, result.side)
-        notes, self._crossing = list(result.notes), {}
+        notes = list(result.notes)
         if pairs is not None:
             crossing = across_sides(pairs, result.side)
             self.crossing_pairs = crossing
@@ -194,10 +201,17 @@ class ShoppingData(pl.LightningDataModule):
         return self._loader(self.items(rows), batch_size=self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return self.evaluation_loader(self.rows("val"))
+        return self.evaluation_loader(self._mixed("val"))
 
     def test_dataloader(self) -> DataLoader[Any]:
-        return self.evaluation_loader(self.rows("test"))
+        return self.evaluation_loader(self._mixed("test"))
+
+    def _mixed(self, side: str) -> np.ndarray:
+        """The rows of a side in one fixed random order.
+
+        Catalogues come sorted by category, and a triplet or contrastive loss of batches of one class says nothing.
+        """
+        return np.random.default_rng(self.split_seed).permutation(self.rows(side))
 
     def _loader(self, items: Items, **how: Any) -> DataLoader[Any]:
         workers = self.workers

@@ -2,11 +2,10 @@
 
 import hashlib
 import logging
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from lens.data.catalogue import Catalogue, ImageOpener
 from lens.data.images import CANNOT_BE_READ
+from lens.data.workers import spread
 from lens.errors import LensError
 
 log = logging.getLogger(__name__)
@@ -111,22 +111,7 @@ def _inspect_all(opener: ImageOpener, rows: list[int], workers: int) -> Iterator
     if workers < 2 or len(rows) <= _SERIAL_UP_TO:
         yield from (_inspect(opener, chunk) for chunk in chunks)
         return
-    # Not forked: this process may already run threads of torch, which a fork can leave locked for ever.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_hold, initargs=(opener,)) as pool:
-        yield from pool.map(_inspect_held, chunks)
-
-
-_held: list[ImageOpener] = []
-
-
-def _hold(opener: ImageOpener) -> None:
-    """Gives a worker process its opener once, instead of with each chunk."""
-    _held[:] = [opener]
-
-
-def _inspect_held(rows: list[int]) -> dict[int, Finding]:
-    return _inspect(_held[0], rows)
+    yield from spread(partial(_inspect, opener), chunks, workers)
 
 
 def _file_keys(catalogue: Catalogue) -> pd.DataFrame:

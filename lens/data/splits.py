@@ -1,16 +1,12 @@
 """Training, validation and test sides that share no product, a pure function of the table and a seed."""
 
-import hashlib
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from lens.data.duplicates import connected
+from lens.data.units import SplitBy, Units, carve, deal, make_units, single_units
 from lens.errors import LensError
-
-SplitBy = Literal["auto", "item", "product", "category"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def split(
     if (given != "").any():
         result = _complete_given(table, given, by, val, test, folds, seed, groups)
     else:
-        result = _divide(table, _units(table, by, groups), val, test, folds, fold, seed)
+        result = _divide(table, make_units(table, by, groups), val, test, folds, fold, seed)
     assert_disjoint(table, result.side)
     _check_filled(table, result.side, val, test, folds)
     result.notes.extend(_absent_categories(table, result.side))
@@ -77,20 +73,6 @@ def assert_disjoint(table: pd.DataFrame, side: np.ndarray) -> None:
             f"{len(torn)} products would have images on two sides of the split, the first is {torn[0]!r} "
             f"({' and '.join(sides)}); use data.split_by=product or mend the split column."
         )
-
-
-@dataclass(frozen=True)
-class _Units:
-    """What is divided: `of_row` int [N] is each row's unit; the arrays beside it have one entry per unit.
-
-    Units are numbered by their smallest item id, so that the order of rows does not matter.
-    """
-
-    of_row: np.ndarray
-    stratum: np.ndarray
-    size: np.ndarray
-    notes: list[str]
-    whole_categories: bool = False
 
 
 def _check_arguments(by: str, val: float, test: float, folds: int | None, fold: int | None) -> None:
@@ -112,59 +94,9 @@ def _check_arguments(by: str, val: float, test: float, folds: int | None, fold: 
             raise LensError(f"fold={fold} is not one of the {folds} folds; choose 0 to {folds - 1}.")
 
 
-def _units(table: pd.DataFrame, by: SplitBy, groups: np.ndarray | None) -> _Units:
-    products = pd.factorize(np.asarray(table["product_id"], dtype=object))[0]
-    shared = len(table) - (int(products.max()) + 1)
-    notes = []
-    if by == "item" and shared:
-        raise LensError(
-            "Cannot split by item: some products have several images, which would lie on two sides; "
-            "use data.split_by=product."
-        )
-    if by == "auto" and shared:
-        notes.append(f"Split by product: {int(products.max()) + 1} products have {len(table)} images.")
-    label = products
-    links = [] if groups is None else [np.asarray(groups)]
-    if by == "category":
-        categories = pd.factorize(np.asarray(table["category"], dtype=object))[0]
-        links.append(categories)
-        notes.extend(_merged_categories(categories, _join(label, links)))
-    return _number(table, _join(label, links), notes, by == "category")
-
-
-def _join(label: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
-    """Labels of the rows such that rows equal in any of the labellings get one label."""
-    rows = np.arange(len(label))
-    pairs = []
-    for labelling in (label, *others):
-        first = pd.Series(rows).groupby(np.asarray(labelling)).transform("min").to_numpy()
-        pairs.append(np.stack([rows, first], axis=1))
-    return connected(np.concatenate(pairs), len(label))
-
-
-def _merged_categories(categories: np.ndarray, joined: np.ndarray) -> list[str]:
-    before, after = len(np.unique(categories)), len(np.unique(joined))
-    if before == after:
-        return []
-    return [f"{before} categories became {after} units, since they share products or images kept together."]
-
-
-def _number(table: pd.DataFrame, label: np.ndarray, notes: list[str], whole_categories: bool) -> _Units:
-    ids = np.asarray(table["item_id"], dtype=object)
-    order = np.argsort(ids, kind="stable")
-    number_in_order, _ = pd.factorize(label[order])
-    of_row = np.empty(len(label), dtype=np.int64)
-    of_row[order] = number_in_order
-    _, first = np.unique(number_in_order, return_index=True)
-    category = np.asarray(table["category"], dtype=object)[order][first].astype(str)
-    if whole_categories:
-        return _Units(of_row, np.full(len(first), ""), np.ones(len(first), np.int64), notes, True)
-    return _Units(of_row, category, np.bincount(of_row), notes)
-
-
 def _divide(
     table: pd.DataFrame,
-    units: _Units,
+    units: Units,
     val: float,
     test: float,
     folds: int | None,
@@ -181,13 +113,13 @@ def _divide(
     everything = np.ones(len(units.size), dtype=bool)
     side = np.full(len(units.size), "train")
     if folds is None:
-        in_test = _carve(units, everything, test, (seed, "test"))
+        in_test = carve(units, everything, test, (seed, "test"))
         val = val / (1 - test)
-        notes.extend(_single_units(units))
+        notes.extend(single_units(units))
     else:
-        in_test = _deal(units, folds, seed) == fold
+        in_test = deal(units, folds, seed) == fold
     side[in_test] = "test"
-    side[_carve(units, ~in_test, val, (seed, "val", fold))] = "val"
+    side[carve(units, ~in_test, val, (seed, "val", fold))] = "val"
     return Split(side[units.of_row], notes)
 
 
@@ -217,71 +149,13 @@ def _complete_given(
         if (side == name).any() or share == 0 or len(rows) == 0:
             continue
         kept = None if groups is None else np.asarray(groups)[rows]
-        units = _units(table.iloc[rows].reset_index(drop=True), by, kept)
-        taken = _carve(units, np.ones(len(units.size), dtype=bool), share, (seed, name))[units.of_row]
+        units = make_units(table.iloc[rows].reset_index(drop=True), by, kept)
+        taken = carve(units, np.ones(len(units.size), dtype=bool), share, (seed, name))[units.of_row]
         side[rows[taken]] = name
         notes.append(
             f"It has no {name} side: {int(taken.sum())} of its {len(rows)} training images were taken for it."
         )
     return Split(side, notes)
-
-
-def _rng(stratum: str, words: tuple[object, ...]) -> np.random.Generator:
-    """A generator of its own for each category, so that a new category leaves the others as they were."""
-    digest = hashlib.sha256(repr((words, stratum)).encode()).digest()
-    return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
-
-
-def _strata(units: _Units, pool: np.ndarray, words: tuple[object, ...]) -> list[np.ndarray]:
-    """The units of the pool per category, shuffled; smallest category first, so that large ones even out rounding."""
-    found = [np.flatnonzero(pool & (units.stratum == name)) for name in np.unique(units.stratum[pool])]
-    found.sort(key=lambda members: (int(units.size[members].sum()), str(units.stratum[members[0]])))
-    return [_rng(str(units.stratum[members[0]]), words).permutation(members) for members in found]
-
-
-def _carve(units: _Units, pool: np.ndarray, share: float, words: tuple[object, ...]) -> np.ndarray:
-    """bool [units]: about `share` of the images of the pool, in each category, and never all of its units."""
-    taken = np.zeros(len(pool), dtype=bool)
-    if share <= 0:
-        return taken
-    carry = 0.0
-    if units.whole_categories:
-        share = max(share, 1 / pool.sum())
-    for members in _strata(units, pool, words):
-        want = carry + share * units.size[members].sum()
-        got = 0
-        for unit in members[:-1]:
-            # Taken where it brings the count nearer to what is wanted (with a hair for rounding errors).
-            if got + units.size[unit] / 2 <= want + 1e-9:
-                taken[unit] = True
-                got += int(units.size[unit])
-        carry = want - got
-    return taken
-
-
-def _deal(units: _Units, folds: int, seed: int) -> np.ndarray:
-    """int [units]: the fold of each; each goes to the fold with fewest images of its category, then of all."""
-    fold = np.zeros(len(units.size), dtype=np.int64)
-    total = [0] * folds
-    for members in _strata(units, np.ones(len(fold), dtype=bool), (seed, "folds")):
-        here = [0] * folds
-        for unit in members:
-            chosen = min(range(folds), key=lambda k: (here[k], total[k], k))
-            fold[unit] = chosen
-            here[chosen] += int(units.size[unit])
-            total[chosen] += int(units.size[unit])
-    return fold
-
-
-def _single_units(units: _Units) -> list[str]:
-    if units.whole_categories:
-        return []
-    names, counts = np.unique(units.stratum, return_counts=True)
-    alone = [str(name) for name in names[counts == 1]]
-    if not alone:
-        return []
-    shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
-    return [f"{len(alone)} categories cannot be divided and stay in training whole: {shown}."]
 
 
 def _check_filled(table: pd.DataFrame, side: np.ndarray, val: float, test: float, folds: int | None) -> None:

@@ -26,6 +26,7 @@ PRETRAINED = "openai/clip-vit-base-patch32"
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 Part = Literal["vision", "text", "vision_projection", "text_projection"]
+Stem = Literal["patches", "convolutions"]
 
 
 class ContrastiveCLIP(pl.LightningModule):
@@ -34,6 +35,8 @@ class ContrastiveCLIP(pl.LightningModule):
     Args:
         image_size, patch_size: of the image tower, in pixels.
         vision_size, vision_layers, vision_heads: the image tower; ViT-B/32 by default.
+        stem: how the image tower cuts its patches: ``patches``: one linear map each, as published; ``convolutions``:
+            strided 3×3 convolutions, with which a small tower learns from few pictures (Xiao et al. 2021).
         text_size, text_layers, text_heads, context: the text tower and its longest input in tokens.
         temperature: the logits are cosines divided by it; ``learn_temperature`` makes it a parameter.
         targets: ``label``: captions of the same label are right answers; ``diagonal``: the picture's own captions only.
@@ -50,6 +53,7 @@ class ContrastiveCLIP(pl.LightningModule):
         vision_size: int = 768,
         vision_layers: int = 12,
         vision_heads: int = 12,
+        stem: Stem = "patches",
         text_size: int = 512,
         text_layers: int = 12,
         text_heads: int = 8,
@@ -88,7 +92,7 @@ class ContrastiveCLIP(pl.LightningModule):
             text_config=_tower(text_size, text_layers, text_heads, max_position_embeddings=context),
             projection_dim=projection_size,
         )
-        (self.network, self.tokens), self.weights_source = build_network(config, weights)
+        (self.network, self.tokens), self.weights_source = build_network(config, weights, stem)
         logit_scale = torch.tensor(math.log(1 / temperature))
         self.network.logit_scale = nn.Parameter(logit_scale, requires_grad=learn_temperature)
         self._freeze(freeze or [])
@@ -193,8 +197,45 @@ class ContrastiveCLIP(pl.LightningModule):
         self.tokens = Tokens.from_json(checkpoint["tokens"])
 
 
-def build_network(config: CLIPConfig, weights: str) -> tuple[tuple[CLIPModel, Tokens], str]:
+class ConvolutionalStem(nn.Sequential):
+    """Images [B, 3, S, S] to patches [B, width, S/patch, S/patch] by strided 3×3 convolutions.
+
+    Early convolutions help transformers see better (Xiao et al. 2021): for the linear map that ViT has here.
+    """
+
+    def __init__(self, width: int, patch_size: int) -> None:
+        halvings = patch_size.bit_length() - 1
+        if patch_size < 2 or patch_size != 2**halvings:
+            raise LensError(f"model.patch_size={patch_size}: stem=convolutions needs a power of two, e.g. 8.")
+        widths = [3, *(max(32, width >> left) for left in range(halvings - 1, -1, -1))]
+        layers: list[nn.Module] = []
+        for inside, outside in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(inside, outside, 3, 2, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()]
+        super().__init__(*layers, nn.Conv2d(widths[-1], width, 1))
+
+    @property
+    def weight(self) -> Tensor:
+        """Transformers asks the layer in this place for the type of its weights."""
+        return self[0].weight  # type: ignore[no-any-return]
+
+
+def build_network(
+    config: CLIPConfig, weights: str, stem: Stem = "patches"
+) -> tuple[tuple[CLIPModel, Tokens], str]:
     """Both towers with the vocabulary they were trained on (an empty one for random weights), and their source."""
+    if stem == "convolutions" and weights != "random":
+        raise LensError(
+            f"model.weights={weights}: stem=convolutions starts from scratch; give model.weights=random."
+        )
+
+    def from_scratch() -> _Pair:
+        network = CLIPModel(config)
+        if stem == "convolutions":
+            vision = config.vision_config
+            network.vision_model.embeddings.patch_embedding = ConvolutionalStem(
+                vision.hidden_size, vision.patch_size
+            )
+        return _Pair(network, Tokens.none())
 
     def read(place: str | Path, cache_only: bool) -> _Pair:
         tokens = Tokens.read(place, cache_only)
@@ -204,7 +245,7 @@ def build_network(config: CLIPConfig, weights: str) -> tuple[tuple[CLIPModel, To
 
     pair, source = load_or_fall_back(
         weights,
-        random=lambda: _Pair(CLIPModel(config), Tokens.none()),
+        random=from_scratch,
         local=lambda path: read(path, True),
         pretrained=lambda cache_only: read(PRETRAINED, cache_only),
         name=PRETRAINED,

@@ -92,7 +92,18 @@ def test_no_product_and_no_picture_lies_on_two_sides(rendered: Any) -> None:
     seen = {row for batch in data.train_dataloader() for row in batch["index"].tolist()}
     assert seen <= sides["train"]
     for name, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
-        assert [row for batch in loader for row in batch["index"].tolist()] == sorted(sides[name])
+        assert sorted(row for batch in loader for row in batch["index"].tolist()) == sorted(sides[name])
+
+
+def test_evaluation_batches_mix_the_categories_always_in_the_same_order(folder: Path) -> None:
+    """A catalogue comes sorted by category, and a contrastive loss of one class says nothing."""
+    data, again = of_folder(folder, test=0.5), of_folder(folder, test=0.5, seed=7)
+    batches = [batch["category"].unique().numel() for batch in data.test_dataloader()]
+    assert min(batches[:-1]) >= 2, "a batch of one class"
+    rows = [
+        [row for batch in one.test_dataloader() for row in batch["index"].tolist()] for one in (data, again)
+    ]
+    assert rows[0] == rows[1] != sorted(rows[0])
 
 
 def test_the_fingerprint_is_stable_and_follows_data_and_split(rendered: Any) -> None:

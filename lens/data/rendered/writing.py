@@ -2,12 +2,9 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context, parent_process
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +15,7 @@ from tqdm import tqdm
 from lens.data.rendered.captions import captions
 from lens.data.rendered.designs import CATEGORIES, ShoeDesign, check_whole, design
 from lens.data.rendered.render import render
+from lens.data.workers import spread
 from lens.errors import LensError
 
 # Raised whenever the same settings give other pixels or captions than before.
@@ -31,10 +29,6 @@ _ROWS = 30_000  # rows of the manifest held in memory at a time
 
 _PLAIN = ("style", "colour", "second_colour", "sole_colour", "closure", "pattern", "toe", "material", "motif")
 _NUMBERS = ("sole_thickness", "heel_height", "shaft_height")
-_BROKEN = (
-    "A process that drew shoes into {folder} was ended from outside, perhaps for lack of memory; "
-    "start again to go on where it stopped, or draw with workers=1."
-)
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("path", "category", "product_id")]
     + [("view", pa.int32()), ("captions", pa.list_(pa.string()))]
@@ -92,8 +86,6 @@ def write_catalogue(
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             _make(folder, settings, count, progress)
-    except BrokenProcessPool as error:
-        raise LensError(_BROKEN.format(folder=folder)) from error
     except OSError as error:
         raise LensError(f"Cannot write the rendered catalogue into {folder}: {error}.") from error
     return folder / MANIFEST
@@ -162,24 +154,7 @@ def _drawn(folder: Path, settings: _Settings, starts: range, workers: int) -> It
         for start in starts:
             yield _draw_chunk(folder, settings, start)
         return
-    # Spawned, not forked: the caller may run threads (torch, loggers), which a fork can leave locked.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_watch_parent)
-    try:
-        yield from pool.map(_draw_chunk, *zip(*((folder, settings, start) for start in starts), strict=True))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _watch_parent() -> None:
-    """Ends this worker when the process that started it is killed, which a process pool alone does not."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    yield from spread(partial(_draw_chunk, folder, settings), starts, workers)
 
 
 def _draw_chunk(folder: Path, settings: _Settings, start: int) -> int:
