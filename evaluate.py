@@ -1,15 +1,16 @@
 """Score a run, an index, or any vectors on held-out data: python evaluate.py --help."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from lens.compare.score import as_result, print_result, print_runs, score_items, write_result
-from lens.config import EvaluateConfig, build, entry, plain
+from lens.compare.sources import Embedded, embedded_files, embedded_index, embedded_run
+from lens.config import EvaluateConfig, entry, plain
 from lens.errors import LensError
-from lens.index import from_vectors, load
-from lens.tracking import find_run, run_config, sweep_runs, tracking_uri
+from lens.tracking import find_run, log_evaluation, sweep_runs, tracking_uri
 
 SOURCES = ("run", "index", "vectors", "sweep")
 
@@ -17,6 +18,25 @@ SOURCES = ("run", "index", "vectors", "sweep")
 def evaluate(cfg: DictConfig) -> None:
     """One table of scores, and ``out=FILE.json`` where asked for."""
     config = plain(cfg)
+    _check_sources(config)
+    uri = tracking_uri(config["uri"])
+    if config["sweep"] is not None:
+        print_runs(sweep_runs(uri, config["experiment"], config["sweep"]))
+        return
+    judged = _read(config, uri)
+    relevance = config["relevance"] or judged.relevance
+    scores = score_items(judged.vectors, judged.items, relevance=relevance, split=judged.split)
+    print_result(judged.title, scores)
+    result = as_result(
+        scores, source=judged.title, data=judged.data, split=judged.split or "all", run_id=judged.run_id
+    )
+    if judged.run_id is not None:
+        _log(uri, judged.run_id, result, needed=config["run"] is not None)
+    if config["out"] is not None:
+        write_result(Path(config["out"]), result)
+
+
+def _check_sources(config: dict[str, Any]) -> None:
     given = [name for name in SOURCES if config[name] is not None]
     if len(given) != 1:
         raise LensError(
@@ -26,72 +46,25 @@ def evaluate(cfg: DictConfig) -> None:
         raise LensError("data= goes with run=RUN_ID only: vectors and indices bring their own items.")
     if (config["vectors"] is None) != (config["items"] is None):
         raise LensError("vectors=FILE.npy and items=FILE.csv go together.")
-    if given == ["sweep"]:
-        print_runs(sweep_runs(tracking_uri(config["uri"]), config["experiment"], config["sweep"]))
-        return
-    vectors, items, split, title, run_id = _read(config)
-    relevance = config["relevance"]
-    if config["run"] is not None and relevance is None:
-        relevance = run_config(tracking_uri(config["uri"]), run_id)["data"]["relevance"]
-    scores = score_items(vectors, items, relevance=relevance, split=config["split"] or split)
-    print_result(title, scores)
-    result = as_result(scores, source=title, split=config["split"] or split or "all", run_id=run_id)
-    if config["run"] is not None:
-        _log(config, run_id, result)
-    if config["out"] is not None:
-        write_result(Path(config["out"]), result)
 
 
-def _read(config: dict[str, Any]) -> tuple[Any, Any, str | None, str, Any]:
-    """Vectors, items, the side to be judged, a title, and the run's id."""
+def _read(config: dict[str, Any], uri: str) -> Embedded:
     if config["vectors"] is not None:
-        vectors, items = from_vectors(config["vectors"], config["items"])
-        return vectors, items, None, str(config["vectors"]), None
+        return embedded_files(config["vectors"], config["items"], config["split"])
     if config["index"] is not None:
-        index = load(config["index"])
-        sides = set(index.items["split"])
-        return (
-            index.vectors,
-            index.items,
-            "test" if "test" in sides else None,
-            config["index"],
-            index.manifest["run_id"],
-        )
-    uri = tracking_uri(config["uri"])
+        return embedded_index(config["index"], config["split"])
     run_id = find_run(uri, config["experiment"], config["run"])
-    vectors, items, split = _embed(uri, run_id, config.get("data"))
-    return vectors, items, split, f"run {run_id}", run_id
+    return embedded_run(uri, run_id, config.get("data"), config["split"])
 
 
-def _embed(uri: str, run_id: str, other: dict[str, Any] | None) -> tuple[Any, Any, str | None]:
-    """The run's own test items, or all items of other data, by the run's best checkpoint."""
-    import numpy as np
-
-    from lens.compare.trained import load_model
-    from lens.index.embedding import embed_all
-    from lens.report import quiet_libraries
-
-    quiet_libraries()
-    trained = run_config(uri, run_id)
-    node = trained["data"] if other is None else {**other, "image_size": trained["data"]["image_size"]}
-    data = build(node)
-    data.setup("test" if other is None else "predict")
-    rows = data.rows("test") if other is None else np.arange(len(data.catalogue))
-    model = load_model(uri, run_id, trained)
-    vectors = embed_all(
-        model.embed_images, data.evaluation_loader(rows), device=model.device, progress="embedding"
-    )
-    items = data.catalogue.table.assign(split=data.side).iloc[rows].reset_index(drop=True)
-    return vectors, items, "test" if other is None else None
-
-
-def _log(config: dict[str, Any], run_id: str, result: dict[str, Any]) -> None:
-    from lens.tracking import log_evaluation
-
-    place = (
-        "own" if config.get("data") is None else str(config["data"].get("root") or config["data"].get("path"))
-    )
-    log_evaluation(tracking_uri(config["uri"]), run_id, {**result, "data": place})
+def _log(uri: str, run_id: str, result: dict[str, Any], needed: bool) -> None:
+    """To the run's record; an index may have come from another machine, without its run."""
+    try:
+        log_evaluation(uri, run_id, result)
+    except LensError as error:
+        if needed:
+            raise
+        print(f"Not logged: {error}", file=sys.stderr)
 
 
 main = entry(

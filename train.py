@@ -1,7 +1,7 @@
 """Train one model, judge it on held-out images, export it as a searchable index: python train.py --help."""
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -18,60 +18,61 @@ def train(cfg: DictConfig) -> float:
 
     from lens.callbacks import ExportIndex
     from lens.report import print_scores, quiet_libraries
-    from lens.runs import heed_sigterm, resumed, run_folder
+    from lens.runs import check_same_data, heed_sigterm, hold, resumed, run_folder
     from lens.tracking import git_state
-    from lens.training import agree
+    from lens.training import agree, check_monitor, join_processes
 
     quiet_libraries()
     heed_sigterm()
     run_id, checkpoint, config = None, None, plain(cfg)
     if config["resume"] is not None:
-        run_id, config, checkpoint = resumed(cfg, list(HydraConfig.get().overrides.task))
-    if config["trainer"].get("strategy", "").startswith("ddp") and HydraConfig.get().mode == RunMode.MULTIRUN:
+        run_id, config, checkpoint = resumed(cfg)
+    strategy = config["trainer"].get("strategy", "auto")
+    if strategy.startswith("ddp") and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise LensError("trainer=ddp cannot run inside a sweep; start each run by torchrun, one at a time.")
+    join_processes(strategy, config["trainer"].get("accelerator", "auto"))
 
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     augment = build(config["augment"]) if config.get("augment") else None
     data = build(config["data"], augment=augment, seed=config["seed"])
     data.setup()
+    if run_id is not None:
+        check_same_data(config, run_id, data.facts["fingerprint"])
     model = build(config["model"])
-    logger = build(config["logger"], run_id=run_id) if config["logger"] else None
-    run_id, resuming = agree(logger.run_id if logger else None), run_id is not None
-    folder = Path(agree(str(run_folder(run_id))) or "")
     callbacks = [build(part) for part in config["callbacks"].values() if part is not None]
-    described = {
-        "name": config["model_name"],
-        "target": config["model"]["_target_"],
-        "config": config["model"],
-    }
-    callbacks.append(ExportIndex(folder / "index", described, run_id))
-    trainer = build(
-        config["trainer"],
-        folder=folder,
-        monitor=config["monitor"] if len(data.rows("val")) else None,
-        callbacks=callbacks,
-        logger=logger,
-    )
+    check_monitor(config["monitor"], callbacks)
+    logger = build(config["logger"], run_id=run_id) if config["logger"] else None
 
-    with logger or nullcontext():
-        if logger and not resuming:
+    with ExitStack() as stack:
+        resuming = run_id is not None
+        if resuming:  # before the logger touches a run that another process may hold
+            stack.enter_context(hold(run_folder(run_id)))
+        if logger:
+            stack.enter_context(logger)
+        run_id = agree(logger.run_id if logger else None)
+        folder = Path(agree(str(run_folder(run_id))) or "")
+        if not resuming:
+            stack.enter_context(hold(folder))
+        described = {
+            "name": config["model_name"], "target": config["model"]["_target_"], "config": config["model"],
+        }  # fmt: skip
+        callbacks.append(ExportIndex(folder / "index", described, run_id))
+        monitor = config["monitor"] if data.judgeable("val") else None
+        trainer = build(config["trainer"], folder=folder, monitor=monitor, callbacks=callbacks, logger=logger)
+        if logger:
             logger.log_config(config)
             logger.log_dict(data.facts, "data.json")
-            described_run = {
-                "model": config["model_name"],
-                "weights": model.weights_source,
-                "seed": config["seed"],
-            }
-            logger.set_tags({**git_state(), **described_run, "data.fingerprint": data.facts["fingerprint"]})
+            tags = {"model": config["model_name"], "weights": model.weights_source, "seed": config["seed"]}
+            tags["overrides"] = " ".join(HydraConfig.get().overrides.task)
+            logger.set_tags({**git_state(), **tags, "data.fingerprint": data.facts["fingerprint"]})
         start = time.perf_counter()
         trainer.fit(model, data, ckpt_path=checkpoint, weights_only=None)
         seconds = time.perf_counter() - start
-        best = Path(trainer.checkpoint_callback.best_model_path or folder / "checkpoints" / "last.ckpt")
+        best = trainer.checkpoint_callback.best_model_path or folder / "checkpoints" / "last.ckpt"
         scores = trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=None)[0]
-        scores |= {"train/seconds": seconds, "model/embedding_size": model.embedding_size}
         if logger:
-            facts = {name: scores[name] for name in ("train/seconds", "model/embedding_size")}
-            logger.log_metrics(facts, trainer.global_step)
+            figures = {"train/seconds": seconds, "model/embedding_size": model.embedding_size}
+            logger.log_metrics(figures, trainer.global_step)
             logger.log_artifacts([folder / "checkpoints"], "checkpoints")
             logger.log_artifacts([folder / "index"], "index")
     if trainer.is_global_zero:

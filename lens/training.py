@@ -1,7 +1,9 @@
 """The Lightning Trainer of a run: precision by hardware, checkpoints that survive, one place for its files."""
 
+import difflib
 import logging
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichModelSummary, TQDMProgressBar
 
 from lens.callbacks.checkpoints import AtomicCheckpointIO, Interruption, RandomState, StepCheckpoint
+from lens.callbacks.retrieval import RetrievalEvaluation
 from lens.errors import LensError
 
 log = logging.getLogger(__name__)
@@ -26,17 +29,57 @@ def hardware_precision(accelerator: str) -> str:
     return "bf16-mixed" if native else "32-true"
 
 
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """The context in which a run of this precision setting computed its embeddings."""
+    chosen = hardware_precision(device.type) if precision == "auto" else precision
+    kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(chosen)
+    return nullcontext() if kind is None else torch.autocast(device.type, kind)
+
+
+def join_processes(strategy: str, accelerator: str) -> None:
+    """Make the processes that torchrun started one group; nothing happens on one process.
+
+    Raises:
+        LensError: several processes with a strategy for one, or the reverse; a GPU is asked for and there is none.
+    """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise LensError("trainer.accelerator=gpu: torch finds no GPU here; use trainer=cpu or trainer=auto.")
+    if strategy.startswith("ddp") and "LOCAL_RANK" not in os.environ:
+        raise LensError(
+            "trainer=ddp is started by torchrun, one process a device: "
+            "torchrun --nproc-per-node=N train.py trainer=ddp ..."
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or torch.distributed.is_initialized():
+        return
+    if not strategy.startswith("ddp"):
+        raise LensError(
+            "torchrun started several processes, each of which would train alone; add trainer=ddp."
+        )
+    on_gpu = torch.cuda.is_available() and accelerator != "cpu"
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+
+
 def agree(value: str | None) -> str | None:
-    """Rank zero's value on every process that torchrun started; the value itself on one process."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return value
+    """Rank zero's value on every process of the group; the value itself on one process."""
     if not torch.distributed.is_initialized():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return value
     held = [value]
     torch.distributed.broadcast_object_list(held, src=0)
     return held[0]
+
+
+def check_monitor(monitor: str, callbacks: list[pl.Callback]) -> None:
+    """Refuse a metric that no callback will log. Raises LensError with the nearest one that is."""
+    known = [name for part in callbacks if isinstance(part, RetrievalEvaluation) for name in part.names]
+    if not known:
+        raise LensError("The best checkpoint is chosen by callbacks.retrieval; it cannot be turned off.")
+    if monitor not in known:
+        nearest = difflib.get_close_matches(monitor, known, 1, 0.0)[0]
+        raise LensError(
+            f"monitor={monitor}: no validation metric of that name; nearest is {nearest} ({', '.join(known)})."
+        )
 
 
 def build_trainer(
@@ -69,21 +112,27 @@ def build_trainer(
         limit_train_batches: batches of an epoch (a number), or the share of them (a fraction); None is all.
 
     Raises:
-        LensError: a GPU is asked for and there is none, or several processes where only torchrun starts them.
+        LensError: a number that cannot be.
     """
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise LensError("trainer.accelerator=gpu: torch finds no GPU here; use trainer=cpu or trainer=auto.")
-    if strategy.startswith("ddp") and "LOCAL_RANK" not in os.environ:
+    for name, value in (
+        ("max_epochs", max_epochs),
+        ("accumulate_grad_batches", accumulate_grad_batches),
+        ("checkpoint_steps", checkpoint_steps),
+        ("log_steps", log_steps),
+    ):
+        if value < 1:
+            raise LensError(f"trainer.{name}={value}: it must be at least 1.")
+    if limit_train_batches is not None and limit_train_batches <= 0:
         raise LensError(
-            "trainer=ddp is started by torchrun, one process a device: "
-            "torchrun --nproc-per-node=N train.py trainer=ddp ..."
+            f"trainer.limit_train_batches={limit_train_batches}: give a number above 0, or null for all."
         )
     if strategy.startswith("ddp"):  # torchrun has already said how many there are
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         num_nodes = int(os.environ["WORLD_SIZE"]) // devices
     if monitor is None:
         log.warning(
-            "There is no validation side: no early stopping, and the last epoch is tested and exported."
+            "There is no validation side that a search could be judged on: nothing stops early, and the last epoch "
+            "is tested and exported."
         )
         callbacks = [part for part in callbacks if not isinstance(part, EarlyStopping)]
     checkpoints = folder / "checkpoints"
@@ -126,6 +175,7 @@ def build_trainer(
         plugins=[AtomicCheckpointIO()],
         log_every_n_steps=log_steps,
         num_sanity_val_steps=0,
+        sync_batchnorm=strategy.startswith("ddp") and accelerator != "cpu" and torch.cuda.is_available(),
         use_distributed_sampler=False,  # the project's samplers know their rank
         enable_progress_bar=progress,
         enable_model_summary=progress,

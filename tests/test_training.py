@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping
 
 from lens.callbacks import ExportIndex, RetrievalEvaluation
 from lens.callbacks.retrieval import embed_rows, score_rows
@@ -22,7 +23,7 @@ from lens.index import load
 from lens.models.clip import ContrastiveCLIP
 from lens.models.resnet import TripletResNet
 from lens.models.vit import MaskedPatchViT
-from lens.training import build_trainer, hardware_precision
+from lens.training import build_trainer, check_monitor, hardware_precision, join_processes
 
 EPOCHS = 3
 SMALL_CLIP = {
@@ -314,12 +315,59 @@ def test_the_index_holds_what_the_best_checkpoint_gives_and_the_test_is_scored_w
         ),
     ],
 )
-def test_hardware_that_is_not_there_is_a_sentence(
-    how: Any, sentence: str, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_hardware_that_is_not_there_is_a_sentence(how: Any, sentence: str, monkeypatch: Any) -> None:
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     with pytest.raises(LensError, match=sentence):
-        build_trainer(tmp_path, "val/precision_at_1", [], None, **how)
+        join_processes(**({"strategy": "auto", "accelerator": "auto"} | how))
+
+
+def test_processes_of_torchrun_do_not_each_train_alone(monkeypatch: Any) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(LensError, match="trainer=ddp"):
+        join_processes("auto", "cpu")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_epochs": 0}, {"max_epochs": -1}, {"accumulate_grad_batches": 0}, {"limit_train_batches": 0},
+     {"limit_train_batches": -1}, {"checkpoint_steps": 0}],
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_sentences(wrong: dict[str, int], tmp_path: Path) -> None:
+    with pytest.raises(LensError, match=f"trainer.{next(iter(wrong))}="):
+        build_trainer(tmp_path, "val/precision_at_1", [], None, **wrong)
+
+
+def test_only_a_validation_metric_that_is_logged_chooses_the_checkpoint() -> None:
+    parts: list[pl.Callback] = [RetrievalEvaluation((1, 10))]
+    check_monitor("val/precision_at_10", parts)
+    for wrong in ("val/precison_at_1", "val/loss", "train/precision_at_1", "val/precision_at_5"):
+        with pytest.raises(LensError, match=r"nearest is val/\w+_at_\d+"):
+            check_monitor(wrong, parts)
+    with pytest.raises(LensError, match="callbacks.retrieval"):
+        check_monitor("val/precision_at_1", [])
+
+
+def test_without_a_validation_side_the_last_epoch_is_the_best(
+    shoes: Path, tmp_path: Path, caplog: Any
+) -> None:
+    pl.seed_everything(0, verbose=False)
+    data = data_of(shoes, "balanced", val=0.0)
+    data.setup()
+    assert not data.judgeable("val") and data.judgeable("test")
+    stop = EarlyStopping("val/precision_at_1", mode="max")
+    trainer = build_trainer(
+        tmp_path, None, [RetrievalEvaluation((1,)), stop], None, max_epochs=2, accelerator="cpu", devices=1,
+        precision="32-true", progress=False,
+    )  # fmt: skip
+    model = model_of("resnet")
+    trainer.fit(model, data)
+    best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+    assert Path(best).name == "best.ckpt" and "last epoch" in caplog.text
+    state = torch.load(best, weights_only=False)
+    assert state["epoch"] == 1 and all(
+        torch.equal(v, state["state_dict"][k]) for k, v in model.state_dict().items()
+    )
+    assert trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=None)[0]["test/queries"] > 0
 
 
 def test_precision_follows_the_hardware() -> None:

@@ -99,9 +99,14 @@ class Interruption(Checkpoint):
         self._leave(trainer)
 
     def _leave(self, trainer: pl.Trainer) -> None:
-        if self._received is not None:
+        stop = self._received is not None
+        if (
+            trainer.world_size > 1
+        ):  # processes hear of it at different steps, and a checkpoint takes all of them
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if stop:
             trainer.save_checkpoint(self.path)
-            raise SystemExit(128 + self._received)
+            raise SystemExit(128 + (self._received or signal.SIGTERM))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         for number, handler in self._before.items():

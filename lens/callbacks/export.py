@@ -34,4 +34,19 @@ class ExportIndex(pl.Callback):
             "scale": "0..1",
         }
         items = data.catalogue.table.assign(split=data.side)
-        save(self.folder, vectors, items, model=self.model, preprocessing=preprocessing, run_id=self.run_id)
+        root = data.catalogue.root
+        catalogue = {
+            "name": data.catalogue.name,
+            "root": str(root.absolute()) if root is not None else None,
+            "fingerprint": data.facts["fingerprint"],
+            "relevance": data.relevance,
+        }
+        save(
+            self.folder,
+            vectors,
+            items,
+            model=self.model,
+            preprocessing=preprocessing,
+            catalogue=catalogue,
+            run_id=self.run_id,
+        )

@@ -6,8 +6,9 @@ import numpy as np
 import pytorch_lightning as pl
 
 from lens.data.module import ShoppingData
+from lens.errors import LensError
 from lens.index.embedding import embed_all
-from lens.metrics.retrieval import RetrievalScores, retrieval_scores
+from lens.metrics import RetrievalScores, retrieval_scores_by_role
 
 
 class RetrievalEvaluation(pl.Callback):
@@ -19,7 +20,15 @@ class RetrievalEvaluation(pl.Callback):
     """
 
     def __init__(self, ks: tuple[int, ...] = (1, 5, 10), train: bool = True) -> None:
+        if not ks or min(ks) < 1:
+            raise LensError(f"callbacks.retrieval.ks={list(ks)}: give one or more numbers from 1.")
         self.ks, self.train = ks, train
+
+    @property
+    def names(self) -> list[str]:
+        """The validation metrics that can choose a checkpoint."""
+        found = [f"{name}_at_{k}" for name in ("precision", "recall", "hit") for k in self.ks]
+        return [f"val/{name}" for name in (*found, "r_precision", "map_at_r")]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
@@ -37,6 +46,11 @@ class RetrievalEvaluation(pl.Callback):
     def _log(self, trainer: pl.Trainer, pl_module: Any, side: str, rows: np.ndarray) -> RetrievalScores:
         data = _data(trainer)
         vectors = embed_rows(trainer, pl_module, rows)
+        if not np.isfinite(vectors).all():
+            raise LensError(
+                f"The embeddings hold NaN after step {trainer.global_step}: the training has diverged; lower "
+                "model.learning_rate, or set trainer.gradient_clip=1.0 or model.warmup_steps=100."
+            )
         scores = score_rows(data, rows, vectors, self.ks)
         values = {f"{side}/{name}": value for name, value in scores.metrics.items()}
         pl_module.log_dict(values, batch_size=1)
@@ -58,14 +72,8 @@ def score_rows(
     data: ShoppingData, rows: np.ndarray, vectors: np.ndarray, ks: tuple[int, ...] = (1, 5, 10)
 ) -> RetrievalScores:
     """Scores of one side: its queries against its gallery, or each item against all others where no roles are given."""
-    labels = data.labels[data.relevance][rows]
-    role = data.catalogue.table["role"].to_numpy()[rows]
-    if not (role != "").any():
-        return retrieval_scores(vectors, labels, rows, ks=ks)
-    query, gallery = np.flatnonzero(role != "gallery"), np.flatnonzero(role != "query")
-    return retrieval_scores(
-        vectors[query], labels[query], rows[query], vectors[gallery], labels[gallery], rows[gallery], ks=ks
-    )
+    roles = data.catalogue.table["role"].to_numpy(dtype=str)[rows]
+    return retrieval_scores_by_role(vectors, data.labels[data.relevance][rows], rows, roles, ks=ks)
 
 
 def train_sample(data: ShoppingData) -> np.ndarray:

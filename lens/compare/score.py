@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lens.errors import LensError
-from lens.metrics.retrieval import RetrievalScores, retrieval_scores
+from lens.metrics import RetrievalScores, retrieval_scores_by_role
 
 KS = (1, 5, 10)
 
@@ -44,17 +44,14 @@ def score_items(
         where = f" on the side {split!r}" if split else ""
         raise LensError(f"There are {len(rows)} items{where} to be judged; a search needs at least two.")
     labels = np.unique(items[column].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
-    role = items["role"].fillna("").to_numpy() if "role" in items else np.full(len(items), "")
-    if not (role[rows] != "").any():
-        return retrieval_scores(vectors[rows], labels[rows], rows, ks=KS)
-    query, gallery = rows[role[rows] != "gallery"], rows[role[rows] != "query"]
-    if not len(query) or not len(gallery):
+    role = items["role"].fillna("").to_numpy(dtype=str) if "role" in items else np.full(len(items), "")
+    if (role[rows] != "").any() and not {"query", "gallery"} <= set(
+        np.where(role == "", "query", role)[rows]
+    ):
         raise LensError(
             "The roles leave no query or no gallery item; give role=query to some and role=gallery to others."
         )
-    return retrieval_scores(
-        vectors[query], labels[query], query, vectors[gallery], labels[gallery], gallery, ks=KS
-    )
+    return retrieval_scores_by_role(vectors[rows], labels[rows], rows, role[rows], ks=KS)
 
 
 def as_result(scores: RetrievalScores, **more: Any) -> dict[str, Any]:
@@ -69,11 +66,16 @@ def as_result(scores: RetrievalScores, **more: Any) -> dict[str, Any]:
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
-    """The JSON file, written whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    os.replace(fresh, path)
+    """The JSON file, written whole or not at all. Raises LensError where it cannot be written."""
+    if path.is_dir():
+        raise LensError(f"out={path} is a folder; give a file, such as {path / 'scores.json'}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.new")
+        fresh.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        os.replace(fresh, path)
+    except OSError as error:
+        raise LensError(f"out={path} cannot be written: {error.strerror or error}.") from error
 
 
 def print_result(title: str, scores: RetrievalScores) -> None:
@@ -89,7 +91,7 @@ def print_result(title: str, scores: RetrievalScores) -> None:
 
 
 def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
-    """One line a run: name, precision@1 and @10, recall@10, embedding size, seconds of training."""
+    """One line a run: name, precision@1 and @10, recall@10, embedding size, seconds, and the settings that differ."""
     table = Table(
         title="Test precision (P) and recall (R) at 1 and 10, embedding size, seconds of training",
         box=box.SIMPLE_HEAD,
@@ -106,13 +108,21 @@ def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
     }
     for heading in (*columns.values(), "weights", "run"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for run in runs:
+    given = [run["tags"].get("overrides", "").split() for run in runs]
+    shared = set.intersection(*map(set, given)) if given else set()
+    for run, words in zip(runs, given, strict=True):
         cells = [_cell(run["metrics"].get(key)) for key in columns]
-        table.add_row(str(run["name"]), *cells, str(run["tags"].get("weights", "")), str(run["run_id"])[:8])
+        own = [word for word in words if word not in shared and word != f"model={run['name']}"]
+        table.add_row(
+            " ".join([str(run["name"]), *own]),
+            *cells,
+            str(run["tags"].get("weights", "")),
+            str(run["run_id"])[:8],
+        )
     Console(soft_wrap=True).print(table)
 
 
 def _cell(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.0f}" if value >= 2 else f"{value:.3f}"
+    return f"{value:.3f}" if value <= 1 else f"{value:.0f}"

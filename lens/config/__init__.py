@@ -9,6 +9,7 @@ from lens.config.build import build, plain
 from lens.config.check import check
 from lens.config.entry import entry
 from lens.config.preflight import compose_file
+from lens.config.resume import changed
 from lens.config.schema import EvaluateConfig, Node, Nodes, TrainConfig
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Nodes",
     "TrainConfig",
     "build",
+    "changed",
     "check",
     "compose_file",
     "entry",

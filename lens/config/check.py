@@ -10,7 +10,16 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from lens.config import words
-from lens.config.schema import MARKS, NO_DEFAULT, Fields, fields_of, inner_fields, role_of, struct_of
+from lens.config.schema import (
+    MARKS,
+    NO_DEFAULT,
+    Fields,
+    alternatives,
+    fields_of,
+    inner_fields,
+    role_of,
+    struct_of,
+)
 from lens.errors import LensError
 
 _ADAPTER = ConfigDict(arbitrary_types_allowed=True, coerce_numbers_to_str=True)
@@ -98,6 +107,8 @@ def fit(value: Any, hint: Any, path: str, default: Any = NO_DEFAULT) -> Any:
     Raises LensError where it does not fit, or a part that is wanted is not chosen.
     """
     _check_role(value, hint, path)
+    if value == "" and default != "" and {str, Path} & set(alternatives(hint)):
+        raise LensError(f"{path} is empty; give it a value, or leave it out.")
     if value is None and default is None:
         return None
     fields = inner_fields(value, hint, path)

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from lens.config import words
 from lens.config.check import check
 from lens.config.preflight import COMPOSITION_ERRORS, preflight
+from lens.config.resume import hold_back
 from lens.errors import LensError
 
 Task = Callable[[DictConfig], Any]
@@ -31,7 +32,8 @@ class _Mistake(BaseException):
 def entry(task: Task, *, config_name: str, schema: type, config_path: Path) -> Callable[[], None]:
     """A `main()` that runs `task` under Hydra with a configuration checked against `schema`.
 
-    Every job of a sweep is checked before the first starts. What `task` returns reaches Hydra's sweeper.
+    Every job of a sweep is checked before the first starts. What `task` returns reaches Hydra's sweeper. Beside
+    `resume=RUN` the other settings are not composed: the task finds them as texts in `cfg.changes`.
     A user's mistake (also a LensError raised by the task) is one sentence on stderr and exit status 2; Ctrl-C
     is status 130; any other exception keeps its traceback. HYDRA_FULL_ERROR=1 shows that of mistakes too.
     """
@@ -55,19 +57,34 @@ def entry(task: Task, *, config_name: str, schema: type, config_path: Path) -> C
 
 def _run(task: Task, config_name: str, schema: type, config_path: Path) -> None:
     args = get_args_parser().parse_args()
+    given = args.overrides
+    args.overrides = hold_back(args, schema, [path.name for path in config_path.iterdir() if path.is_dir()])
     runs = _is_run(args)
     # A folder given by --config-path is Hydra's to find; the task still checks what comes out of it.
     if runs and args.config_path is None:
         preflight(config_path, args.config_name or config_name, args, schema)
     folder = str(config_path.resolve())
     launch = hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(task)
-    if runs:
-        launch()
-        return
+    with _command_line(given, args.overrides):
+        if runs:
+            launch()
+            return
+        try:
+            launch()
+        except COMPOSITION_ERRORS as error:
+            raise LensError(words.one_line(str(error) or str(error.__cause__))) from error
+
+
+@contextmanager
+def _command_line(given: list[str], composed: list[str]) -> Iterator[None]:
+    """Let Hydra read `composed` in place of the words `given`; the options stay."""
+    before = sys.argv
+    if composed != given:
+        sys.argv = [before[0], *composed, *(word for word in before[1:] if word not in given)]
     try:
-        launch()
-    except COMPOSITION_ERRORS as error:
-        raise LensError(words.one_line(str(error) or str(error.__cause__))) from error
+        yield
+    finally:
+        sys.argv = before
 
 
 def _is_run(args: Namespace) -> bool:

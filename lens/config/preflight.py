@@ -97,7 +97,7 @@ def _jobs(hydra: Any, config_name: str, overrides: list[str], schema: type) -> l
     params = OmegaConf.to_container(OmegaConf.select(cfg, "hydra.sweeper.params") or OmegaConf.create())
     assert isinstance(params, dict)
     swept = [f"{key!s}={value}" for key, value in params.items()]
-    parsed = _parse(hydra, swept + list(cfg.hydra.overrides.task))
+    parsed = parse_overrides(swept + list(cfg.hydra.overrides.task), hydra)
     try:
         (batch,) = BasicSweeper.split_arguments(parsed, None)
     except HydraException as error:
@@ -109,7 +109,7 @@ def _compose(
     hydra: Any, config_name: str, overrides: list[str], schema: type | None, mode: RunMode = RunMode.RUN
 ) -> DictConfig:
     """Compose with Hydra, its own node included; `schema` serves the sentences."""
-    parsed = _parse(hydra, overrides)
+    parsed = parse_overrides(overrides, hydra)
     try:
         cfg = hydra.compose_config(
             config_name=config_name, overrides=overrides, run_mode=mode, with_log_configuration=False
@@ -120,9 +120,11 @@ def _compose(
     return cfg
 
 
-def _parse(hydra: Any, overrides: list[str]) -> list[Override]:
+def parse_overrides(overrides: Sequence[str], hydra: Any = None) -> list[Override]:
+    """The words KEY=VALUE of a command line. Raises LensError for one that cannot be read."""
     try:
-        return OverridesParser.create(config_loader=hydra.config_loader).parse_overrides(overrides)
+        parser = OverridesParser.create(config_loader=hydra.config_loader if hydra else None)
+        return parser.parse_overrides(list(overrides))
     except OverrideParseException as error:
         raise LensError(
             f"{error.override!r} cannot be read as KEY=VALUE ({words.one_line(str(error).splitlines()[0])}); "

@@ -23,7 +23,7 @@ NO_DEFAULT = inspect.Parameter.empty
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Top-level keys of train.py."""
+    """Top-level keys of train.py; `changes` are the settings given beside `resume=`, filled in by `entry`."""
 
     model: Node
     data: Node
@@ -36,6 +36,7 @@ class TrainConfig:
     model_name: str | None = None
     name: str | None = None
     monitor: str = "val/precision_at_1"
+    changes: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """A sweep's parent run, made before its jobs start: a fresh store is created once, and each job finds its parent."""
 
+import atexit
 import os
+import sys
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from lens.errors import LensError
 from lens.tracking import finish_parent, start_parent, tracking_uri
 
 PARENT = "LENS_SWEEP_PARENT"
@@ -20,14 +23,26 @@ class SweepParent(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         if OmegaConf.select(config, "logger") is None:
             return
-        uri = tracking_uri(config.logger.uri)
-        overrides = list(config.hydra.overrides.task)
-        name = " ".join(overrides)[:200] or "sweep"
-        run_id = start_parent(uri, config.logger.experiment, name, {"sweep": name})
+        name = " ".join(config.hydra.overrides.task)[:200] or "sweep"
+        try:
+            uri = tracking_uri(config.logger.uri)
+            run_id = start_parent(uri, config.logger.experiment, name, {"sweep": name})
+        except LensError as error:  # Hydra would only warn, and the jobs would have no parent
+            print(error, file=sys.stderr)
+            raise SystemExit(2) from error
         os.environ[PARENT] = run_id
         self._open = (uri, run_id)
+        atexit.register(self._ended_early)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        self._finish("FINISHED")
+
+    def _ended_early(self) -> None:
+        """Hydra tells nobody of a sweep that a failed job or Ctrl-C ended."""
+        self._finish("FAILED")
+
+    def _finish(self, status: str) -> None:
         if self._open is not None:
-            finish_parent(*self._open, "FINISHED")
+            finish_parent(*self._open, status)
             os.environ.pop(PARENT, None)
+            self._open = None

@@ -10,6 +10,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
+from lens.errors import LensError
+
 
 class Augmentation:
     """Random crop, mirror image, rotation, colour and blur of a float picture [3, S, S] in [0, 1].
@@ -39,6 +41,13 @@ class Augmentation:
         rarity: float = 0.25,
         strongest: float = 2.0,
     ) -> None:
+        for name, value, most in (
+            ("smallest_crop", smallest_crop, 1.0), ("flip", flip, 1.0), ("rotation", rotation, 45.0),
+            ("brightness", brightness, 1.0), ("contrast", contrast, 1.0), ("saturation", saturation, 1.0),
+            ("hue", hue, 0.5), ("grey", grey, 1.0), ("blur", blur, 1.0), ("rarity", rarity, 1.0),
+        ):  # fmt: skip
+            if not 0 <= value <= most:
+                raise LensError(f"augment.{name}={value}: it must be a number from 0 to {most:g}.")
         self.smallest_crop, self.flip, self.rotation = smallest_crop, flip, rotation
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
         self.grey, self.blur = grey, blur

@@ -75,6 +75,8 @@ class ShoppingData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         _check_sizes(batch_size, images_per_class, image_size)
+        if workers is not None and workers < 0:
+            raise LensError(f"data.workers={workers}: give 0 or more loading processes, or null.")
         self.read, self.image_size, self.batch_size = read, image_size, batch_size
         self.sampler, self.images_per_class, self.relevance = sampler, images_per_class, relevance
         self.split_by: SplitBy = split_by
@@ -105,7 +107,8 @@ class ShoppingData(pl.LightningDataModule):
             log.warning("%d unreadable images were left out.", skipped)
         self.catalogue = _with_captions(catalogue.subset(keep))
         findings = findings.iloc[keep].reset_index(drop=True)
-        self.side, notes = self.catalogue.table["split"].to_numpy(dtype=str), []
+        notes: list[str] = []
+        self.side = self.catalogue.table["split"].to_numpy(dtype=str)
         if stage != "predict":
             self.side, notes = self._split(findings)
         table = self.catalogue.table.assign(split=self.side)
@@ -146,6 +149,10 @@ class ShoppingData(pl.LightningDataModule):
             groups=together,
         )
         assert_disjoint(table, result.side)
+        if not (result.side == "test").any():
+            raise LensError(
+                f"The test side is empty (data.test={self.test}): there would be nothing to judge by."
+            )
         notes = list(result.notes)
         if pairs is not None:
             crossing = across_sides(pairs, result.side)
@@ -160,7 +167,11 @@ class ShoppingData(pl.LightningDataModule):
                 notes.append(
                     f"{len(crossing)} pairs of near-duplicate images ({same} identical) lie on different sides of the "
                     f"split, e.g. {table['path'][first['i']]} and {table['path'][first['j']]}; "
-                    "data.duplicates=together keeps each pair on one side."
+                    + (
+                        "the catalogue's own split column puts them there."
+                        if together is not None
+                        else "data.duplicates=together keeps each pair on one side."
+                    )
                 )
         return result.side, notes
 
@@ -207,11 +218,23 @@ class ShoppingData(pl.LightningDataModule):
         return self.evaluation_loader(self._mixed("test"))
 
     def _mixed(self, side: str) -> np.ndarray:
-        """The rows of a side in one fixed random order.
+        """The rows of a side in one fixed random order, up to K images of a class together.
 
-        Catalogues come sorted by category, and a triplet or contrastive loss of batches of one class says nothing.
+        Catalogues come sorted by category, and a triplet or contrastive loss of a batch of one class says nothing;
+        nor does that of a batch in which no two images belong together.
         """
-        return np.random.default_rng(self.split_seed).permutation(self.rows(side))
+        random = np.random.default_rng(self.split_seed)
+        rows = random.permutation(self.rows(side))
+        table = pd.DataFrame({"row": rows, "label": self.labels[self.relevance][rows]})
+        table["run"] = table.groupby("label").cumcount() // self.images_per_class
+        runs = table.groupby(["label", "run"])["row"].apply(np.array).to_list()
+        return np.concatenate([runs[place] for place in random.permutation(len(runs))] or [rows])
+
+    def judgeable(self, side: str) -> bool:
+        """Whether a search on this side can succeed and fail: some item has a relevant and an irrelevant other one."""
+        labels = self.labels[self.relevance][self.rows(side)]
+        counts = np.unique(labels, return_counts=True)[1]
+        return len(counts) > 1 and int(counts.max()) > 1
 
     def _loader(self, items: Items, **how: Any) -> DataLoader[Any]:
         workers = self.workers

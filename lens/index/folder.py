@@ -50,12 +50,14 @@ def save(
     *,
     model: dict[str, Any],
     preprocessing: dict[str, Any],
+    catalogue: dict[str, Any] | None = None,
     run_id: str | None,
 ) -> Path:
     """Write an index folder, replacing an older one whole; returns the folder.
 
     vectors: float32 [N, D], unit rows (to 1e-3); items: N rows with the columns above, item_id unique;
-    model: {"name", "target", "config"}, plain values. The files are written and synced in a folder beside the
+    model: {"name", "target", "config"}, plain values; catalogue: where the items come from ("root" is the folder that
+    their paths start from). The files are written and synced in a folder beside the
     target; then the two change places in one step of the file system (Linux: renameat2 with RENAME_EXCHANGE).
     A kill at any moment leaves the old index or the new one. Where the file system has no exchange, the old folder
     is moved to `.NAME.old` first, where `load` finds it if a kill falls between the two moves.
@@ -82,7 +84,15 @@ def save(
         try:
             fresh.chmod(0o755)  # mkdtemp's is for its owner alone
             _write_files(
-                fresh, vectors, items, {"model": model, "preprocessing": preprocessing, "run_id": run_id}
+                fresh,
+                vectors,
+                items,
+                {
+                    "model": model,
+                    "preprocessing": preprocessing,
+                    "catalogue": catalogue or {},
+                    "run_id": run_id,
+                },
             )
             _put_in_place(fresh, target)
         finally:

@@ -41,6 +41,8 @@ def _read_items(path: Path) -> pd.DataFrame:
             items = pd.read_parquet(path)
         else:
             items = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            if not isinstance(items.index, pd.RangeIndex):
+                raise ValueError("its rows have more cells than its header")
     except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
         raise LensError(f"{path} cannot be read as a table: {error}.") from error
     labels = [name for name in ("category", "product_id") if name in items.columns]

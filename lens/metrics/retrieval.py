@@ -117,6 +117,35 @@ def retrieval_scores(
     return RetrievalScores(metrics, per_query, counted, len(rows), len(counted) - len(rows))
 
 
+def retrieval_scores_by_role(
+    embeddings: Embeddings,
+    labels: Integers,
+    ids: Integers,
+    roles: np.ndarray,
+    *,
+    ks: Sequence[int] = (1, 5, 10),
+) -> RetrievalScores:
+    """Score one set of N items: its queries against its gallery, or each item against all others.
+
+    roles: str [N], "query", "gallery" or "" for both. Embeddings, labels, ids and errors as in `retrieval_scores`;
+    ValueError also where the roles leave no query or no gallery.
+    """
+    if not (roles != "").any():
+        return retrieval_scores(embeddings, labels, ids, ks=ks)
+    query, gallery = np.flatnonzero(roles != "gallery"), np.flatnonzero(roles != "query")
+    if not len(query) or not len(gallery):
+        raise ValueError("the roles leave no query or no gallery item")
+    return retrieval_scores(
+        embeddings[query],
+        labels[query],
+        ids[query],
+        embeddings[gallery],
+        labels[gallery],
+        ids[gallery],
+        ks=ks,
+    )
+
+
 def neighbours(
     query_embeddings: Embeddings,
     gallery_embeddings: Embeddings,

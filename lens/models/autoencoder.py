@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lens.errors import LensError
-from lens.models.optim import OptimizerName, Schedule, configure
+from lens.models.logs import log_step
+from lens.models.optim import Optimization, OptimizerName, Schedule
 from lens.models.weights import load_or_fall_back
 
 
@@ -41,13 +42,7 @@ class Autoencoder(pl.LightningModule):
                 f"model.image_size={image_size}: the autoencoder needs a multiple of 16, e.g. 64 or 224."
             )
         self.image_size, self.embedding_size = image_size, embedding_size
-        self.optimization: dict[str, Any] = {
-            "learning_rate": learning_rate,
-            "optimizer": optimizer,
-            "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps,
-            "schedule": schedule,
-        }
+        self.optimization = Optimization(learning_rate, optimizer, weight_decay, warmup_steps, schedule)
         if weights == "pretrained":
             raise LensError(
                 "model.weights=pretrained: no weights are published for the autoencoder; give random or a path."
@@ -89,19 +84,12 @@ class Autoencoder(pl.LightningModule):
     def _loss(self, batch: dict[str, Any], stage: str) -> Tensor:
         images = batch["image"]
         loss = F.mse_loss(self(images), images)
-        self.log(
-            f"{stage}/loss",
-            loss,
-            batch_size=len(images),
-            on_step=stage == "train",
-            on_epoch=True,
-            prog_bar=True,
-        )
+        log_step(self, stage, len(images), loss)
         return loss
 
     def configure_optimizers(self) -> Any:
         total = int(self.trainer.estimated_stepping_batches)
-        return configure(self.parameters(), total_steps=total, **self.optimization)
+        return self.optimization.configure(self.parameters(), total)
 
 
 def build_network(image_size: int, channels: tuple[int, ...], embedding_size: int) -> nn.ModuleDict:

@@ -4,6 +4,7 @@ Balanced batches hold several pictures of a class, so by default every caption o
 (UniCL, Yang et al. 2022); the plain diagonal loss is one setting away.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +19,12 @@ from transformers import CLIPConfig, CLIPModel
 from lens.errors import LensError
 from lens.losses.contrastive import Targets, clamp_logit_scale_, contrastive_loss
 from lens.losses.distributed import gather
-from lens.models.optim import OptimizerName, Schedule, configure
+from lens.models.logs import log_step
+from lens.models.optim import Optimization, OptimizerName, Schedule
 from lens.models.tokens import Tokens
-from lens.models.weights import load_or_fall_back, read_saved
+from lens.models.weights import HUB, load_or_fall_back, read_saved
+
+log = logging.getLogger(__name__)
 
 PRETRAINED = "openai/clip-vit-base-patch32"
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -35,14 +39,15 @@ class ContrastiveCLIP(pl.LightningModule):
     Args:
         image_size, patch_size: of the image tower, in pixels.
         vision_size, vision_layers, vision_heads: the image tower; ViT-B/32 by default.
-        stem: how the image tower cuts its patches: ``patches``: one linear map each, as published; ``convolutions``:
-            strided 3×3 convolutions, with which a small tower learns from few pictures (Xiao et al. 2021).
+        stem: how the image tower makes its patches: ``patches``: one linear map each, as published;
+            ``convolutions``: strided convolutions, with which a small tower learns from few pictures.
         text_size, text_layers, text_heads, context: the text tower and its longest input in tokens.
         temperature: the logits are cosines divided by it; ``learn_temperature`` makes it a parameter.
         targets: ``label``: captions of the same label are right answers; ``diagonal``: the picture's own captions only.
         relevance: the label that ``targets=label`` goes by, ``category`` or ``product``.
         freeze: parts that are not trained.
-        vision_learning_rate, text_learning_rate: of the two towers; ``learning_rate`` where not given.
+        vision_learning_rate, text_learning_rate: of the two towers; ``learning_rate`` where not given. These and
+            ``freeze`` protect what was learned before: from random weights everything is trained at one rate.
         weights: ``pretrained`` (OpenAI), ``random``, or a folder written by ``save_pretrained`` with its tokenizer.
     """
 
@@ -78,13 +83,7 @@ class ContrastiveCLIP(pl.LightningModule):
         self.targets: Targets = targets
         self.relevance = relevance
         self.rates = {"vision": vision_learning_rate, "text": text_learning_rate}
-        self.optimization: dict[str, Any] = {
-            "learning_rate": learning_rate,
-            "optimizer": optimizer,
-            "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps,
-            "schedule": schedule,
-        }
+        self.optimization = Optimization(learning_rate, optimizer, weight_decay, warmup_steps, schedule)
         config = CLIPConfig(
             vision_config=_tower(
                 vision_size, vision_layers, vision_heads, image_size=image_size, patch_size=patch_size
@@ -95,7 +94,11 @@ class ContrastiveCLIP(pl.LightningModule):
         (self.network, self.tokens), self.weights_source = build_network(config, weights, stem)
         logit_scale = torch.tensor(math.log(1 / temperature))
         self.network.logit_scale = nn.Parameter(logit_scale, requires_grad=learn_temperature)
-        self._freeze(freeze or [])
+        if self.weights_source != "random":
+            self._freeze(freeze or [])
+        elif freeze or any(self.rates.values()):
+            log.warning("CLIP starts from random weights: no part is frozen, and all train at learning_rate.")
+            self.rates = {}
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
@@ -145,7 +148,7 @@ class ContrastiveCLIP(pl.LightningModule):
         distinct = {text: place for place, text in enumerate(dict.fromkeys(written))}  # each is encoded once
         texts = self.embed_texts(list(distinct))[[distinct[text] for text in written]]
         labels, index = batch[self.relevance], batch["index"]
-        share = gather if stage == "train" else _as_it_is
+        share = gather if stage == "train" else (lambda tensor: tensor)
         result = contrastive_loss(
             share(images),
             share(texts),
@@ -156,19 +159,8 @@ class ContrastiveCLIP(pl.LightningModule):
             image_index=share(index),
             text_index=share(index[owner]),
         )
-        on_step = stage == "train"
-        self.log(
-            f"{stage}/loss",
-            result.loss,
-            batch_size=len(images),
-            on_step=on_step,
-            on_epoch=True,
-            prog_bar=True,
-        )
-        self.log(
-            f"{stage}/excess_loss", result.excess, batch_size=len(images), on_step=on_step, on_epoch=True
-        )
-        if on_step:
+        log_step(self, stage, len(images), result.loss, excess_loss=result.excess)
+        if stage == "train":
             self.log("train/temperature", (-self.network.logit_scale.detach()).exp(), on_step=True)
         return result.loss
 
@@ -188,13 +180,17 @@ class ContrastiveCLIP(pl.LightningModule):
             if held
         ]
         total = int(self.trainer.estimated_stepping_batches)
-        return configure(rated, total_steps=total, **self.optimization)
+        return self.optimization.configure(rated, total)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["tokens"] = self.tokens.to_json()
+        checkpoint["network"] = self.network.config.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.tokens = Tokens.from_json(checkpoint["tokens"])
+        saved, own = CLIPConfig.from_dict(checkpoint["network"]), self.network.config
+        if _kind(saved) != _kind(own):  # local weights may have brought another vocabulary or activation
+            self.network = CLIPModel(saved)
 
 
 class ConvolutionalStem(nn.Sequential):
@@ -206,7 +202,9 @@ class ConvolutionalStem(nn.Sequential):
     def __init__(self, width: int, patch_size: int) -> None:
         halvings = patch_size.bit_length() - 1
         if patch_size < 2 or patch_size != 2**halvings:
-            raise LensError(f"model.patch_size={patch_size}: stem=convolutions needs a power of two, e.g. 8.")
+            raise LensError(
+                f"model.patch_size={patch_size}: stem=convolutions needs a power of two, e.g. 16."
+            )
         widths = [3, *(max(32, width >> left) for left in range(halvings - 1, -1, -1))]
         layers: list[nn.Module] = []
         for inside, outside in zip(widths, widths[1:], strict=False):
@@ -216,7 +214,8 @@ class ConvolutionalStem(nn.Sequential):
     @property
     def weight(self) -> Tensor:
         """Transformers asks the layer in this place for the type of its weights."""
-        return self[0].weight  # type: ignore[no-any-return]
+        weight: Tensor = self[0].weight  # type: ignore[assignment]
+        return weight
 
 
 def build_network(
@@ -231,7 +230,7 @@ def build_network(
     def from_scratch() -> _Pair:
         network = CLIPModel(config)
         if stem == "convolutions":
-            vision = config.vision_config
+            vision: Any = config.vision_config
             network.vision_model.embeddings.patch_embedding = ConvolutionalStem(
                 vision.hidden_size, vision.patch_size
             )
@@ -249,9 +248,13 @@ def build_network(
         local=lambda path: read(path, True),
         pretrained=lambda cache_only: read(PRETRAINED, cache_only),
         name=PRETRAINED,
-        url="https://huggingface.co",
+        url=HUB,
     )
     return (pair.network, pair.tokens), source
+
+
+def _kind(config: Any) -> tuple[Any, ...]:
+    return config.text_config.vocab_size, config.text_config.hidden_act, config.vision_config.hidden_act
 
 
 def _refuse_other_shape(found: CLIPConfig, wanted: CLIPConfig) -> None:
@@ -285,7 +288,3 @@ def _tower(size: int, layers: int, heads: int, **more: int) -> dict[str, int]:
         "intermediate_size": 4 * size,
         **more,
     }
-
-
-def _as_it_is(tensor: Tensor) -> Tensor:
-    return tensor

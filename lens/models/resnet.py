@@ -13,9 +13,11 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from lens.errors import LensError
 from lens.losses.distributed import gather
 from lens.losses.triplet import Mining, triplet_loss
-from lens.models.optim import OptimizerName, Schedule, configure
+from lens.models.logs import log_step
+from lens.models.optim import Optimization, OptimizerName, Schedule
 from lens.models.weights import load_or_fall_back
 
 Architecture = Literal["tiny", "resnet18", "resnet34", "resnet50"]
@@ -50,13 +52,15 @@ class TripletResNet(pl.LightningModule):
         super().__init__()
         self.margin, self.relevance, self.reconstruction_weight = margin, relevance, reconstruction_weight
         self.mining = [mining] if isinstance(mining, str) else list(mining)
-        self.optimization: dict[str, Any] = {
-            "learning_rate": learning_rate,
-            "optimizer": optimizer,
-            "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps,
-            "schedule": schedule,
-        }
+        if not self.mining:
+            raise LensError(
+                "model.mining=[] is empty; give batch_all, semi_hard or batch_hard, or several in order."
+            )
+        if not 0 <= margin < 2:
+            raise LensError(
+                f"model.margin={margin}: a margin between distances of unit vectors lies from 0 to 2."
+            )
+        self.optimization = Optimization(learning_rate, optimizer, weight_decay, warmup_steps, schedule)
         self.network, self.weights_source = build_network(architecture, weights)
         self.embedding_size: int = 256 if architecture == "tiny" else int(self.network.inplanes)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,26 +90,20 @@ class TripletResNet(pl.LightningModule):
         images = batch["image"]
         features = self.features(images)
         # The loss sees the whole batch of all processes; evaluation batches may differ in size and stay local.
-        share = gather if stage == "train" else _as_it_is
+        share = gather if stage == "train" else (lambda tensor: tensor)
         result = triplet_loss(
             share(F.normalize(features.float(), dim=1)),
             share(batch[self.relevance]),
             margin=self.margin,
             mining=mining,
         )
-        loss, size = result.loss, len(images)
+        loss, more = result.loss, {}
         if self.decoder is not None:
             reconstruction = F.mse_loss(self.decoder(features, images.shape[-2:]).float(), images)
-            self.log(
-                f"{stage}/reconstruction_loss", reconstruction, batch_size=size, on_epoch=True, on_step=False
-            )
+            more = {"reconstruction_loss": reconstruction}
             loss = loss + self.reconstruction_weight * reconstruction
-        on_step = stage == "train"
-        self.log(f"{stage}/loss", loss, batch_size=size, on_step=on_step, on_epoch=True, prog_bar=True)
-        for name in ("active_fraction", "d_pos", "d_neg"):
-            self.log(
-                f"{stage}/{name}", getattr(result, name), batch_size=size, on_step=on_step, on_epoch=True
-            )
+        more |= {name: getattr(result, name) for name in ("active_fraction", "d_pos", "d_neg")}
+        log_step(self, stage, len(images), loss, **more)
         return loss
 
     def _mining_now(self) -> Mining:
@@ -120,7 +118,7 @@ class TripletResNet(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         total = int(self.trainer.estimated_stepping_batches)
-        return configure(self.parameters(), total_steps=total, **self.optimization)
+        return self.optimization.configure(self.parameters(), total)
 
 
 class Decoder(nn.Module):
@@ -201,7 +199,3 @@ def _with_state(network: nn.Module, path: Path) -> nn.Module:
     state = {key: value for key, value in state.items() if not key.startswith("fc.")}
     network.load_state_dict(state)
     return network
-
-
-def _as_it_is(tensor: Tensor) -> Tensor:
-    return tensor

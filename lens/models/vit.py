@@ -6,7 +6,7 @@ mean of the patch tokens of the unmasked picture.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -16,8 +16,9 @@ from transformers import ViTConfig, ViTModel
 
 from lens.errors import LensError
 from lens.losses.masked_patch import masked_patch_loss, patch_targets, random_mask
-from lens.models.optim import OptimizerName, Schedule, configure
-from lens.models.weights import load_or_fall_back, read_saved
+from lens.models.logs import log_step
+from lens.models.optim import Optimization, OptimizerName, Schedule
+from lens.models.weights import HUB, load_or_fall_back, read_saved
 
 PRETRAINED = "google/vit-base-patch16-224-in21k"
 VALIDATION_MASK_SEED = 1
@@ -31,7 +32,8 @@ class MaskedPatchViT(pl.LightningModule):
         hidden_size, layers, heads: of the transformer; ViT-B/16 by default. The embedding has ``hidden_size`` values.
         mask_ratio: the share of patches hidden from the encoder, rounded to whole patches (29 of 196 at 0.15).
         normalise_targets: predict each patch after removing its own mean and variance (He et al. 2022, MAE).
-        weights: ``pretrained`` (ImageNet-21k), ``random``, or a folder written by ``save_pretrained``.
+        weights: ``pretrained`` (ImageNet-21k), ``random``, or a folder written by ``save_pretrained``; the position
+            embeddings of another image size are interpolated.
     """
 
     def __init__(
@@ -61,13 +63,7 @@ class MaskedPatchViT(pl.LightningModule):
         self.mask_ratio, self.normalise_targets = mask_ratio, normalise_targets
         if not 0 < mask_ratio < 1 or round(mask_ratio * (image_size // patch_size) ** 2) < 1:
             raise LensError(f"model.mask_ratio={mask_ratio} hides no patch; give a share between 0 and 1.")
-        self.optimization: dict[str, Any] = {
-            "learning_rate": learning_rate,
-            "optimizer": optimizer,
-            "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps,
-            "schedule": schedule,
-        }
+        self.optimization = Optimization(learning_rate, optimizer, weight_decay, warmup_steps, schedule)
         config = ViTConfig(
             image_size=image_size,
             patch_size=patch_size,
@@ -107,14 +103,7 @@ class MaskedPatchViT(pl.LightningModule):
             images.device
         )
         loss = masked_patch_loss(self.decoder(self(images, mask)).float(), target, mask)
-        self.log(
-            f"{stage}/loss",
-            loss,
-            batch_size=len(images),
-            on_step=stage == "train",
-            on_epoch=True,
-            prog_bar=True,
-        )
+        log_step(self, stage, len(images), loss)
         return loss
 
     def _targets(self, images: Tensor) -> Tensor:
@@ -139,7 +128,7 @@ class MaskedPatchViT(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         total = int(self.trainer.estimated_stepping_batches)
-        return configure(self.parameters(), total_steps=total, **self.optimization)
+        return self.optimization.configure(self.parameters(), total)
 
 
 def build_network(config: ViTConfig, weights: str) -> tuple[ViTModel, str]:
@@ -150,7 +139,6 @@ def build_network(config: ViTConfig, weights: str) -> tuple[ViTModel, str]:
             ViTModel,
             place,
             without=("embeddings.mask_token",),  # the published weights were trained without one
-            image_size=config.image_size,
             add_pooling_layer=False,
             use_mask_token=True,
             local_files_only=cache_only,
@@ -163,15 +151,25 @@ def build_network(config: ViTConfig, weights: str) -> tuple[ViTModel, str]:
         local=lambda path: _same_shape(read(path, True), config),
         pretrained=lambda cache_only: _same_shape(read(PRETRAINED, cache_only), config),
         name=PRETRAINED,
-        url="https://huggingface.co",
+        url=HUB,
     )
 
 
 def _same_shape(network: ViTModel, config: ViTConfig) -> ViTModel:
-    for key in ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
+    """The network for pictures of the wanted size: its positions are interpolated, all else has to agree."""
+    for key in ("patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
         found, wanted = getattr(network.config, key), getattr(config, key)
         if found != wanted:
             raise LensError(
                 f"model.weights: the weights have {key}={found}, the model {key}={wanted}; make them equal."
             )
+    if network.config.image_size != config.image_size:
+        embeddings: Any = network.embeddings
+        size, patch = cast(int, config.image_size), cast(int, config.patch_size)
+        tokens = torch.zeros(1, (size // patch) ** 2 + 1, config.hidden_size)
+        with torch.no_grad():
+            positions = embeddings.interpolate_pos_encoding(tokens, size, size)
+        embeddings.position_embeddings = nn.Parameter(positions.clone())
+        embeddings.image_size = embeddings.patch_embeddings.image_size = (size, size)
+        network.config.image_size = size
     return network

@@ -22,6 +22,7 @@ M = TypeVar("M", bound=nn.Module)
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
+HUB = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
 
 
 def reachable(url: str) -> bool:

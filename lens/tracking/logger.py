@@ -25,6 +25,7 @@ from lens.tracking.store import (
     first_line,
     prepare_store,
     project_folder,
+    shown,
     tracking_uri,
 )
 from lens.tracking.system import SystemMetrics
@@ -119,9 +120,12 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Numbers of one step. NaN stays NaN; an infinity is kept as NaN, which charts survive; others are left out."""
+        """Numbers of one step. NaN stays NaN; an infinity is kept as NaN, which charts survive; others are left out.
+
+        Lightning's `train/loss_step` is called `train/loss`, beside `train/loss_epoch`, its mean over an epoch.
+        """
         self._open()
-        self._add_metrics(metrics, step or 0)
+        self._add_metrics({name.removesuffix("_step"): value for name, value in metrics.items()}, step or 0)
 
     def _add_metrics(self, metrics: Mapping[str, Any], step: int) -> None:
         now = int(time.time() * 1000)
@@ -157,9 +161,10 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_config(self, config: Mapping[str, Any]) -> None:
-        """The resolved config, plain values only: as parameters, and whole as the artefact config.yaml."""
-        self.log_hyperparams(config)
-        self._log_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), CONFIG_FILE)
+        """The resolved config, plain values only, without passwords: as parameters, and whole as config.yaml."""
+        text = shown(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        self.log_hyperparams(yaml.safe_load(text))
+        self._log_text(text, CONFIG_FILE)
 
     @rank_zero_only
     def log_dict(self, values: Mapping[str, Any] | list[Any], name: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lens.errors import LensError
-from lens.tracking.store import client, first_line, probe, quiet
+from lens.tracking.store import client, first_line, probe, quiet, shown
 
 Record = dict[str, Any]
 METRICS_PER_BATCH, WORDS_PER_BATCH = 1000, 100  # mlflow refuses more
@@ -243,5 +243,5 @@ def send_unsent(path: str | Path) -> int:
         raise LensError(f"{journal} is not a file of unsent records.")
     outbox = Outbox(records[0]["uri"], records[0]["run_id"], journal.parent)
     if not outbox.flush(force=True):
-        raise LensError(f"The tracking store {outbox.uri} still does not answer; {journal} was kept.")
+        raise LensError(f"The tracking store {shown(outbox.uri)} still does not answer; {journal} was kept.")
     return len(records) - 1

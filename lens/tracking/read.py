@@ -13,10 +13,13 @@ from lens.tracking.store import (
     database_file,
     first_line,
     quiet,
+    shown,
 )
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+MOST_RUNS = 50_000  # mlflow's own limit; its default is 1000
 
 
 def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last") -> str:
@@ -31,9 +34,12 @@ def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last"
         )
     runs = _runs(uri, experiment)
     if not runs:
-        raise LensError(f"The experiment {experiment!r} in {uri} holds no runs yet.")
+        raise LensError(f"The experiment {experiment!r} in {shown(uri)} holds no runs yet.")
     if which == "last":
         parents = {run.data.tags.get(PARENT_TAG) for run in runs}
+        parents |= {
+            run.info.run_id for run in runs if "sweep" in run.data.tags
+        }  # also one whose jobs all failed
         return str(next((run for run in runs if run.info.run_id not in parents), runs[0]).info.run_id)
     ids = [str(run.info.run_id) for run in runs]
     named = [str(run.info.run_id) for run in runs if run.info.run_name == which]
@@ -56,12 +62,16 @@ def _runs(uri: str, experiment: str) -> "list[Run]":
             found = mlflow.get_experiment_by_name(experiment)
             if found is not None:
                 return list(
-                    mlflow.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"])
+                    mlflow.search_runs(
+                        [found.experiment_id],
+                        order_by=["attributes.start_time DESC"],
+                        max_results=MOST_RUNS,
+                    )
                 )
             known = ", ".join(item.name for item in mlflow.search_experiments())
     except Exception as error:
-        raise LensError(f"The tracking store {uri} cannot be read: {first_line(error)}") from error
-    raise LensError(f"There is no experiment {experiment!r} in {uri}; there are: {known}.")
+        raise LensError(f"The tracking store {shown(uri)} cannot be read: {first_line(error)}") from error
+    raise LensError(f"There is no experiment {experiment!r} in {shown(uri)}; there are: {known}.")
 
 
 def _run(uri: str, run_id: str) -> "Run":
@@ -69,7 +79,7 @@ def _run(uri: str, run_id: str) -> "Run":
         with quiet():
             return client(uri).get_run(run_id)
     except Exception as error:
-        raise LensError(f"Run {run_id} cannot be read from {uri}: {first_line(error)}") from error
+        raise LensError(f"Run {run_id} cannot be read from {shown(uri)}: {first_line(error)}") from error
 
 
 def run_metrics(uri: str, run_id: str) -> dict[str, float]:
@@ -118,7 +128,9 @@ def sweep_runs(uri: str, experiment: str, which: str) -> list[dict[str, Any]]:
     parents = [run.data.tags[PARENT_TAG] for run in runs if PARENT_TAG in run.data.tags]
     chosen = next((parent for parent in parents if which == "last" or parent.startswith(which)), None)
     if chosen is None:
-        raise LensError(f"There is no sweep {which} in {uri}; make one with python train.py -m KEY=A,B.")
+        raise LensError(
+            f"There is no sweep {which} in {shown(uri)}; make one with python train.py -m KEY=A,B."
+        )
     return [
         {
             "name": run.info.run_name,

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from lens.errors import LensError
+from lens.tracking.names import metric_name
 from lens.tracking.store import (
     DEFAULT_EXPERIMENT,
     PARENT_TAG,
     client,
+    database_file,
     first_line,
     prepare_store,
     quiet,
+    shown,
 )
 
 LONGEST_TAG = 5000
@@ -28,7 +31,7 @@ def start_run(
         with quiet():
             return str(client(uri).create_run(experiment_id, run_name=name, tags=labels).info.run_id)
     except Exception as error:
-        raise LensError(f"No run could be started in {uri}: {first_line(error)}") from error
+        raise LensError(f"No run could be started in {shown(uri)}: {first_line(error)}") from error
 
 
 def continue_run(uri: str, run_id: str, tags: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
@@ -41,15 +44,18 @@ def continue_run(uri: str, run_id: str, tags: Mapping[str, Any]) -> tuple[str, d
         try:
             run = mlflow.get_run(run_id)
         except Exception as error:
-            raise LensError(f"There is no run {run_id} in {uri} to go on with.") from error
+            raise LensError(f"There is no run {run_id} in {shown(uri)} to go on with.") from error
         if run.info.lifecycle_stage == "deleted":
             raise LensError(
                 f"Run {run_id} was deleted; restore it (mlflow runs restore --run-id {run_id}) to go on."
             )
-        mlflow.update_run(run_id, status="RUNNING")
         labels = {**tags, "resumed": int(run.data.tags.get("resumed", "0")) + 1, "interrupted": "false"}
-        for key, value in labels.items():
-            mlflow.set_tag(run_id, key, str(value)[:LONGEST_TAG])
+        try:
+            mlflow.update_run(run_id, status="RUNNING")
+            for key, value in labels.items():
+                mlflow.set_tag(run_id, key, str(value)[:LONGEST_TAG])
+        except Exception as error:
+            raise LensError(f"Run {run_id} in {shown(uri)} cannot go on: {first_line(error)}") from error
     return run_id, dict(run.data.params)
 
 
@@ -69,20 +75,29 @@ def finish_parent(uri: str, run_id: str, status: str = "FINISHED") -> None:
         with quiet():
             client(uri).set_terminated(run_id, status=status, end_time=int(time.time() * 1000))
     except Exception as error:
-        raise LensError(f"Run {run_id} could not be marked {status} in {uri}: {first_line(error)}") from error
+        raise LensError(
+            f"Run {run_id} could not be marked {status} in {shown(uri)}: {first_line(error)}"
+        ) from error
 
 
 def log_evaluation(uri: str, run_id: str, result: Mapping[str, Any]) -> None:
-    """A later evaluation beside the run's own figures: metrics ``evaluation/...`` and an artefact with all of it.
+    """A later evaluation beside the run's own figures: metrics ``evaluation/DATA/SIDE/...`` and an artefact of all.
 
+    result: metrics (name to number or None), data, split and whatever else is to be kept; plain values.
     Raises LensError if the store refuses.
     """
+    path = database_file(uri)
+    if path is not None and not path.exists():
+        raise LensError(f"The evaluation could not be logged: there is no tracking store {path}.")
+    mlflow = client(uri)
     values = {name: value for name, value in result["metrics"].items() if value is not None}
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     try:
         with quiet():
+            mlflow.get_run(run_id)
             for name, value in values.items():
-                client(uri).log_metric(run_id, f"evaluation/{name}", value)
-            client(uri).log_dict(run_id, dict(result), f"evaluations/{stamp}.json")
+                key = metric_name(f"evaluation/{result['data']}/{result['split']}/{name}")
+                mlflow.log_metric(run_id, key, value)
+            mlflow.log_dict(run_id, dict(result), f"evaluations/{stamp}.json")
     except Exception as error:
         raise LensError(f"The evaluation could not be logged to run {run_id}: {first_line(error)}") from error

@@ -1,7 +1,8 @@
-"""Where runs are kept: the address of the store, its first creation, parents of sweeps, the state of git."""
+"""Where runs are kept: the address of the store and its first creation."""
 
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -21,6 +22,7 @@ PARENT_TAG = "mlflow.parentRunId"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 _SCHEMES = ("sqlite://", "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
 
 
@@ -38,7 +40,11 @@ def tracking_uri(uri: str | None = None) -> str:
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_folder() / 'mlflow.db'}"
     if not chosen.startswith(_SCHEMES):
         raise LensError(
-            f"The tracking store {chosen!r} is not a database or a server; write it as sqlite:///FILE.db or http://HOST:PORT."
+            f"The tracking store {shown(chosen)!r} is not a database or a server; write it as sqlite:///FILE.db or http://HOST:PORT."
+        )
+    if chosen.startswith("sqlite://") and database_file(chosen) is None:
+        raise LensError(
+            f"The tracking store {shown(chosen)!r} names no file, and would be gone at the end; use sqlite:///FILE.db."
         )
     path = database_file(chosen)
     return f"sqlite:///{path}" if path is not None else chosen
@@ -50,6 +56,11 @@ def database_file(uri: str) -> Path | None:
         return None
     name = unquote(uri.removeprefix("sqlite:///").partition("?")[0])
     return None if name in ("", ":memory:") else Path(name).absolute()
+
+
+def shown(text: str) -> str:
+    """An address (or any text that holds some) without the passwords in it."""
+    return re.sub(r"(://[^:/@\s]+):[^@/\s]+@", r"\1:***@", text)
 
 
 def client(uri: str) -> "MlflowClient":
@@ -109,7 +120,7 @@ def prepare_store(uri: str, experiment: str = DEFAULT_EXPERIMENT) -> str:
     except LensError:
         raise
     except Exception as error:
-        raise LensError(f"The tracking store {uri} cannot be used: {first_line(error)}") from error
+        raise LensError(f"The tracking store {shown(uri)} cannot be used: {first_line(error)}") from error
 
 
 def _experiment_id(mlflow: "MlflowClient", experiment: str, path: Path | None) -> str:
@@ -132,4 +143,4 @@ def _experiment_id(mlflow: "MlflowClient", experiment: str, path: Path | None) -
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its type where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])

@@ -1,3 +1,4 @@
+import logging
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,18 +104,61 @@ def test_relevance_chooses_the_label() -> None:
     )
 
 
-def test_frozen_parts_get_no_gradient_and_stand_in_no_group() -> None:
-    model = small(freeze=["text", "vision_projection"])
+def test_frozen_parts_get_no_gradient_and_stand_in_no_group(tmp_path: Path) -> None:
+    saved(tmp_path)
+    model = small(freeze=["text", "vision_projection"], weights=str(tmp_path))
     model._loss(batch(), "train").backward()
     for name, parameter in model.network.named_parameters():
         frozen = name.startswith(("text_model", "visual_projection"))
         assert parameter.requires_grad != frozen and (parameter.grad is None) == frozen, name
 
 
-def test_towers_have_their_own_rates() -> None:
+def test_from_random_weights_nothing_is_frozen_or_slowed_and_that_is_said(caplog: Any) -> None:
+    with caplog.at_level(logging.WARNING):
+        model = small(freeze=["text"], vision_learning_rate=1e-5, learning_rate=1e-3)
+    assert "random weights" in caplog.text
+    assert all(parameter.requires_grad for parameter in model.network.parameters())
+    model._trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
+    assert {group["lr"] for group in model.configure_optimizers()["optimizer"].param_groups} == {1e-3}
+
+
+def test_a_convolutional_stem_makes_the_same_patches_and_is_kept_in_a_checkpoint() -> None:
+    model = small(stem="convolutions").eval()
+    patches = model.network.vision_model.embeddings.patch_embedding(batch()["image"])
+    assert patches.shape == (4, 16, 2, 2)
+    again = small(stem="convolutions").eval()
+    checkpoint: dict[str, Any] = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    again.on_load_checkpoint(checkpoint)
+    again.load_state_dict(checkpoint["state_dict"])
+    with torch.inference_mode():
+        torch.testing.assert_close(again.embed_images(batch()["image"]), model.embed_images(batch()["image"]))
+    with pytest.raises(LensError, match="power of two"):
+        small(stem="convolutions", image_size=36, patch_size=12)
+    with pytest.raises(LensError, match="from scratch"):
+        small(stem="convolutions", weights="pretrained")
+
+
+def test_a_checkpoint_brings_the_vocabulary_and_activation_of_local_weights(tmp_path: Path) -> None:
+    saved(tmp_path, vocab_size=600, hidden_act="gelu")
+    trained = small(tokens=False, weights=str(tmp_path)).eval()
+    checkpoint: dict[str, Any] = {"state_dict": trained.state_dict()}
+    trained.on_save_checkpoint(checkpoint)
+    rebuilt = small(
+        tokens=False
+    ).eval()  # as an evaluation builds it: sizes from the configuration, no weights
+    rebuilt.on_load_checkpoint(checkpoint)
+    rebuilt.load_state_dict(checkpoint["state_dict"])
+    with torch.inference_mode():
+        assert torch.equal(rebuilt.eval().embed_texts(TEXTS), trained.embed_texts(TEXTS))
+
+
+def test_towers_have_their_own_rates(tmp_path: Path) -> None:
+    saved(tmp_path)
     model = small(
-        learning_rate=1e-3, vision_learning_rate=1e-5, text_learning_rate=1e-4, freeze=["text_projection"]
-    )
+        learning_rate=1e-3, vision_learning_rate=1e-5, text_learning_rate=1e-4, freeze=["text_projection"],
+        weights=str(tmp_path),
+    )  # fmt: skip
     model._trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
     groups = model.configure_optimizers()["optimizer"].param_groups
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
@@ -180,11 +224,11 @@ def test_unknown_letters_and_empty_texts_are_texts_too() -> None:
     assert torch.isfinite(vectors).all()
 
 
-def saved(folder: Path, **more: int) -> tuple[CLIPModel, PreTrainedTokenizerFast]:
+def saved(folder: Path, **more: Any) -> tuple[CLIPModel, PreTrainedTokenizerFast]:
     tower = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 64}
     config = CLIPConfig(
         vision_config=tower | {"num_hidden_layers": 1, "image_size": 32, "patch_size": 16},
-        text_config=tower | {"num_hidden_layers": 2, "max_position_embeddings": 16},
+        text_config=tower | {"num_hidden_layers": 2, "max_position_embeddings": 16} | more,
         projection_dim=8,
     )
     network = CLIPModel(config)

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from lens.models.optim import configure, learning_rate_factor
+from lens.errors import LensError
+from lens.models.optim import Optimization, learning_rate_factor
 
 WHOLE = {
     "learning_rate": 1e-4,
     "weight_decay": 0.0,
     "warmup_steps": 0,
     "schedule": "constant",
-    "total_steps": 10,
 }
 
 
@@ -34,5 +34,13 @@ def test_a_training_shorter_than_its_warm_up_never_divides_by_zero() -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
 def test_the_optimiser_is_the_one_asked_for_and_fused(name: str, kind: type) -> None:
-    made = configure(nn.Linear(2, 2).parameters(), optimizer=name, **WHOLE)["optimizer"]  # type: ignore[arg-type]
+    made = Optimization(optimizer=name, **WHOLE).configure(nn.Linear(2, 2).parameters(), 10)["optimizer"]  # type: ignore[arg-type]
     assert type(made) is kind and made.defaults["fused"] and made.param_groups[0]["lr"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"learning_rate": -1.0}, {"learning_rate": math.nan}, {"warmup_steps": -1}]
+)
+def test_rates_that_cannot_be_are_sentences(wrong: dict[str, float]) -> None:
+    with pytest.raises(LensError, match=f"model.{next(iter(wrong))}="):
+        Optimization(optimizer="adam", **(WHOLE | wrong))  # type: ignore[arg-type]

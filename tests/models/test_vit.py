@@ -107,6 +107,18 @@ def test_local_weights_are_read(tmp_path: Path) -> None:
     assert all(torch.equal(mine[name], value) for name, value in wanted.items())
 
 
+def test_positions_of_another_image_size_are_interpolated(tmp_path: Path) -> None:
+    source = saved(tmp_path).eval()
+    model = small(weights=str(tmp_path), image_size=48).eval()
+    assert model.weights_source == "local"
+    images = torch.rand(2, 3, 48, 48)
+    with torch.inference_mode():
+        expected = source(images * 2 - 1, interpolate_pos_encoding=True).last_hidden_state[:, 1:]
+        torch.testing.assert_close(model(images), expected)
+    rebuilt = small(image_size=48)  # as an evaluation builds it
+    rebuilt.load_state_dict(model.state_dict())
+
+
 def test_weights_of_another_shape_or_kind_are_a_sentence(tmp_path: Path) -> None:
     saved(tmp_path / "vit")
     with pytest.raises(LensError, match="hidden_size=16.*hidden_size=32"):

@@ -1,0 +1,160 @@
+"""`python train.py` and `python evaluate.py` as a person types them: a sweep, what its runs hold, and their scores."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Sweep:
+    """Two jobs at a time on a fresh store: the models vit_tiny and autoencoder_tiny."""
+
+    folder: Path
+    uri: str
+    output: str
+    runs: dict[str, Any]
+    parent: Any
+
+
+def command(folder: Path, uri: str, *words: str, status: int = 0) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": uri}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, text=True, timeout=300,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sweep(shoes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("sweep")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    output = command(
+        folder, uri, str(ROOT / "train.py"), "-m", "model=vit_tiny,autoencoder_tiny", f"data.root={shoes}",
+        "data.items=72", "data.views_per_product=2", "data.render_size=32", "data.image_size=32", "data.batch_size=8",
+        "data.split_seed=3", "trainer.max_epochs=2", "trainer.log_steps=1", "trainer.progress=false",
+        "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+    )  # fmt: skip
+    client = MlflowClient(uri)
+    found = client.search_runs([client.get_experiment_by_name("shopping-lens").experiment_id])
+    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1
+    runs = {run.data.tags["model"]: run for run in found if run not in parents}
+    yield Sweep(folder, uri, output, runs, parents[0])
+    for run in found:
+        shutil.rmtree(ROOT / "runs" / run.info.run_id, ignore_errors=True)
+
+
+def test_the_runs_of_a_sweep_hang_below_one_parent(sweep: Sweep) -> None:
+    assert set(sweep.runs) == {"vit_tiny", "autoencoder_tiny"}
+    for run in sweep.runs.values():
+        assert run.data.tags["mlflow.parentRunId"] == sweep.parent.info.run_id
+        assert run.info.status == "FINISHED"
+    assert sweep.parent.info.status == "FINISHED" and "model=vit_tiny" in sweep.parent.info.run_name
+
+
+def test_a_run_holds_what_the_readme_promises(sweep: Sweep) -> None:
+    from mlflow import MlflowClient
+
+    client, run = MlflowClient(sweep.uri), sweep.runs["vit_tiny"]
+    run_id = run.info.run_id
+
+    def listed(folder: str | None = None) -> set[str]:
+        return {Path(item.path).name for item in client.list_artifacts(run_id, folder)}
+
+    assert listed() >= {"config.yaml", "data.json", "pictures", "checkpoints", "index"}
+    assert listed("pictures") == {"neighbours.png", "reconstructions.png"}
+    assert listed("checkpoints") == {"best.ckpt", "last.ckpt"}
+    assert listed("index") == {"vectors.npy", "items.parquet", "manifest.json"}
+    ranked = [f"{name}_at_{k}" for name in ("precision", "recall", "hit") for k in (1, 5, 10)] + ["map_at_r"]
+    expected = {f"{side}/{name}" for side in ("train", "val", "test") for name in ranked}
+    expected |= {"train/loss", "train/loss_epoch", "val/loss", "test/loss", "train/learning_rate"}
+    expected |= {"train/images_per_second", "train/seconds", "model/embedding_size", "test/queries"}
+    assert expected <= set(run.data.metrics)
+    assert any(name.startswith("system/") for name in run.data.metrics)
+    steps = [point.step for point in client.get_metric_history(run_id, "train/loss")]
+    assert len(steps) == len(set(steps)) > 4
+    assert len(client.get_metric_history(run_id, "val/precision_at_1")) == 2
+    assert len(client.get_metric_history(run_id, "test/precision_at_1")) == 1
+    assert run.data.params["trainer.max_epochs"] == "2" and run.data.params["seed"] == "0"
+    tags = run.data.tags
+    assert tags["weights"] == "random" and len(tags["data.fingerprint"]) == 64 and tags["git.dirty"]
+    assert tags["data.fingerprint"] == sweep.runs["autoencoder_tiny"].data.tags["data.fingerprint"]
+
+
+def test_evaluate_gives_the_runs_own_figures_again(sweep: Sweep) -> None:
+    run = sweep.runs["autoencoder_tiny"]
+    prefix = run.info.run_id[:12]
+    evaluate = str(ROOT / "evaluate.py")
+    command(sweep.folder, sweep.uri, evaluate, f"run={prefix}", "out=run.json")
+    result = json.loads((sweep.folder / "run.json").read_text())
+    assert result["queries"] == run.data.metrics["test/queries"]
+    for name in ("precision_at_1", "recall_at_10", "map_at_r"):
+        assert result["metrics"][name] == pytest.approx(run.data.metrics[f"test/{name}"], abs=1e-6)
+    index = ROOT / "runs" / run.info.run_id / "index"
+    command(sweep.folder, sweep.uri, evaluate, f"index={index}", "out=index.json")
+    again = json.loads((sweep.folder / "index.json").read_text())
+    assert again["metrics"] == pytest.approx(result["metrics"], abs=1e-6)
+    command(sweep.folder, sweep.uri, evaluate, f"run={prefix}", "split=val", "out=val.json")
+    assert json.loads((sweep.folder / "val.json").read_text())["split"] == "val"
+
+    from mlflow import MlflowClient
+
+    logged = MlflowClient(sweep.uri).get_run(run.info.run_id).data.metrics
+    assert logged["evaluation/own/test/precision_at_1"] == pytest.approx(result["metrics"]["precision_at_1"])
+    assert "evaluation/index/test/precision_at_1" in logged and "evaluation/own/val/precision_at_1" in logged
+
+
+def test_evaluate_scores_a_run_on_other_photographs(sweep: Sweep, shoes: Path) -> None:
+    run_id = sweep.runs["vit_tiny"].info.run_id
+    words = [f"run={run_id}", "data=folder", f"data.root={shoes / 'images'}", "out=other.json"]
+    output = command(sweep.folder, sweep.uri, str(ROOT / "evaluate.py"), *words)
+    result = json.loads((sweep.folder / "other.json").read_text())
+    assert result["queries"] + result["excluded_queries"] == 72 and result["split"] == "all", output
+
+
+def test_a_sweep_is_one_table(sweep: Sweep) -> None:
+    output = command(sweep.folder, sweep.uri, str(ROOT / "evaluate.py"), "sweep=last")
+    assert "vit_tiny" in output and "autoencoder_tiny" in output and "P@1" in output
+
+
+def test_a_failed_sweep_is_marked_so_and_is_not_the_last_run(sweep: Sweep) -> None:
+    from mlflow import MlflowClient
+
+    words = ["-m", "model=vit_tiny", "data=folder", "data.root=/nowhere,/nowhere-else"]
+    output = command(sweep.folder, sweep.uri, str(ROOT / "train.py"), *words, status=2)
+    assert "/nowhere" in output and "Traceback" not in output
+    client = MlflowClient(sweep.uri)
+    newest = client.search_runs([sweep.parent.info.experiment_id], order_by=["attributes.start_time DESC"])[0]
+    assert newest.info.status == "FAILED" and "sweep" in newest.data.tags
+    command(sweep.folder, sweep.uri, str(ROOT / "evaluate.py"), "run=last")
+
+
+def test_a_mistake_leaves_no_run_behind(sweep: Sweep) -> None:
+    from mlflow import MlflowClient
+
+    def count() -> int:
+        return len(MlflowClient(sweep.uri).search_runs([sweep.parent.info.experiment_id]))
+
+    before = count()
+    for wrong in ("monitor=val/precison_at_1", "trainer=gpu", "trainer.max_epochs=0", "data.test=0"):
+        output = command(sweep.folder, sweep.uri, str(ROOT / "train.py"), f"data.root={sweep.folder / 'r'}",
+                         "data.items=72", "data.render_size=32", wrong, status=2)  # fmt: skip
+        assert "Traceback" not in output
+    assert count() <= before + 1  # the number is found when the trainer is built; that run is marked
+    assert all(run.info.status != "RUNNING" for run in MlflowClient(sweep.uri).search_runs(
+        [sweep.parent.info.experiment_id]))  # fmt: skip
