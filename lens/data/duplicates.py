@@ -8,8 +8,12 @@ import pandas as pd
 # Of 256 bits. Measured on 7,224 catalogue photographs of 120 x 160: copies recompressed (JPEG 40 to 75), halved or
 # doubled differ by 10 bits at most; of 26 million pairs 96 lie within 12 bits, 353 within 24, 13,989 within 40.
 MAX_DISTANCE = 12
-_CELLS = 4_000_000  # hashes compared at a time
+_BLOCK = 1 << 16  # pairs compared at a time: they stay in the processor's cache
 _LIST_ALL = 64
+# Odd numbers that make one word of four; equal words of different hashes would cost a comparison, no more.
+_MIX = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], dtype=np.uint64
+)
 
 
 def near_duplicates(
@@ -17,51 +21,97 @@ def near_duplicates(
 ) -> pd.DataFrame:
     """All pairs of images whose hashes differ in at most `max_distance` of 256 bits.
 
-    Exact: each hash is compared with each other one, a block at a time, so the time grows with the square of N, and
-    memory is about 50 MB beside the pairs found. Where more than 64 images share one hash, each is paired with the
-    first of them only. The hash sees no colour: one design photographed alike in two colours counts as near, which
-    is a leak too. Mirrored and rotated copies, and most cropped ones, are not found.
+    Exact, by multi-index hashing (Norouzi, Punjani and Fleet 2012, with a search radius of 0): hashes that differ in
+    d bits agree in one of d + 1 bands at least, so that only hashes that share a band are compared: 0.3 million of
+    the 2.4 billion pairs of Fashion-MNIST. A million images take 5 to 15 seconds and 230 MB, beside the pairs found;
+    the time nears that of all pairs only where most hashes share a band.
+
+    Where more than 64 images share one hash, each is paired with the first of them only; where there are more than
+    64 x 64 pairs of images of two hashes, only the first images are paired. The hash sees no colour: one design
+    photographed alike in two colours counts as near, which is a leak too. Mirrored and rotated copies, and most
+    cropped ones, are not found.
 
     Args:
         digests: N pixel digests; "" for an image that could not be read, which is left out.
         phashes: N hashes of 32 bytes.
 
     Returns:
-        one row per pair: i, j (row numbers, i < j), distance (bits), identical (bool: the same pixels).
+        one row per pair, ascending: i, j (row numbers, i < j), distance (bits), identical (bool: the same pixels).
     """
     pixels = np.asarray(digests, dtype=object)
     rows = np.flatnonzero(pixels != "")
-    words = np.frombuffer(b"".join(phashes[int(row)] for row in rows), dtype=np.uint64).reshape(-1, 4)
-    unique, code = np.unique(words, axis=0, return_inverse=True)
-    members = _members(rows, code.ravel(), len(unique))
-    found = [_within(group) for group in members if len(group) > 1]
-    for a, b, distance in _close(unique, max_distance):
-        found.extend(_between(members[i], members[j], d) for i, j, d in zip(a, b, distance, strict=True))
-    pairs = np.concatenate(found) if found else np.empty((0, 3), dtype=np.int64)
-    frame = pd.DataFrame(pairs, columns=["i", "j", "distance"]).sort_values(["i", "j"], ignore_index=True)
+    code, unique = pd.factorize(np.asarray(phashes, dtype=object)[rows])
+    hashes = np.frombuffer(b"".join(unique), dtype=np.uint64).reshape(-1, 4)
+    size = np.bincount(code, minlength=len(hashes))
+    members = rows[np.argsort(code, kind="stable")]
+    shared = np.flatnonzero(size > 1)
+    found = [(shared, shared, np.zeros_like(shared)), *_close(hashes, max_distance)]
+    a, b, distance = (np.concatenate(column) for column in zip(*found, strict=True))
+    i, j, pair = _images(a, b, members, size)
+    frame = pd.DataFrame({"i": i, "j": j, "distance": distance[pair]}).sort_values(
+        ["i", "j"], ignore_index=True
+    )
     frame["identical"] = pixels[frame["i"].to_numpy()] == pixels[frame["j"].to_numpy()]
     return frame
 
 
-def _members(rows: np.ndarray, code: np.ndarray, count: int) -> list[np.ndarray]:
-    """The rows of each of `count` hashes, ascending; code: int [len(rows)], the hash of each row."""
-    if count == 0:
-        return []
-    ends = np.cumsum(np.bincount(code, minlength=count))
-    return np.split(rows[np.argsort(code, kind="stable")], ends[:-1])
-
-
 def _close(hashes: np.ndarray, max_distance: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Index pairs a < b of hashes (uint64 [U, 4]) within the distance, and their distance, block by block."""
-    step = max(1, _CELLS // max(1, len(hashes)))
-    for start in range(0, len(hashes), step):
-        # The last 64 bits hold the high frequencies, which differ most: they rule out nearly every pair.
-        tail = hashes[start : start + step, None, 3] ^ hashes[None, start:, 3]
-        a, b = np.nonzero(np.bitwise_count(tail) <= max_distance)
-        a, b = a[a < b] + start, b[a < b] + start
-        distance = np.bitwise_count(hashes[a] ^ hashes[b]).sum(axis=1, dtype=np.int64)
-        near = distance <= max_distance
-        yield a[near], b[near], distance[near]
+    """Pairs of different hashes (uint64 [U, 4], all different) within the distance, each once, and their distance."""
+    bands = _bands(max_distance + 1)
+    for number, band in enumerate(bands):
+        order, size = _sharing(hashes & band)
+        for first, second in _neighbours(hashes[order], size, max_distance):
+            a, b = order[first], order[second]
+            bits = hashes[a] ^ hashes[b]
+            distance = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+            near = (distance <= max_distance) & ~(bits & band).any(axis=1)
+            for earlier in bands[:number]:  # a pair that shares one of these has been found already
+                near &= (bits & earlier).any(axis=1)
+            yield a[near], b[near], distance[near]
+
+
+def _bands(count: int) -> np.ndarray:
+    """uint64 [count, 4]: masks that deal the 256 bits out in turn.
+
+    Neighbouring bits go to different bands: the low frequencies of images alike, side by side in one band, would
+    give it few values and large groups. On Fashion-MNIST (13 bands) this leaves 46 times fewer pairs to compare.
+    """
+    mine = np.arange(256) % count == np.arange(count)[:, None]
+    return np.packbits(mine, axis=1).view(np.uint64)
+
+
+def _sharing(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that share their value (uint64 [U, 4]) with others, group by group, large groups first.
+
+    Returns:
+        row numbers, and the size of each one's group. Different values may be taken for one, but hardly ever are.
+    """
+    _, code, count = np.unique((values * _MIX).sum(axis=1), return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(count[code] > 1)
+    order = rows[np.lexsort((code[rows], -count[code[rows]]))]
+    return order, count[code[order]]
+
+
+def _neighbours(
+    hashes: np.ndarray, size: np.ndarray, max_distance: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Places of pairs that may be near; all those of one group are among them, and some that span two groups.
+
+    Args:
+        hashes: uint64 [M, 4], group by group.
+        size: int [M], the size of each one's group, descending.
+    """
+    # The last 128 bits hold the high frequencies, which differ most: they rule out nearly every pair.
+    third, fourth, ascending = hashes[:, 2].copy(), hashes[:, 3].copy(), -size
+    for step in range(1, size.max(initial=0)):
+        end = int(np.searchsorted(ascending, -step))  # where groups begin that are too small for this step
+        for start in range(0, end - step, _BLOCK):
+            one = slice(start, min(start + _BLOCK, end - step))
+            other = slice(one.start + step, one.stop + step)
+            bits = np.bitwise_count(third[one] ^ third[other]) + np.bitwise_count(fourth[one] ^ fourth[other])
+            place = np.flatnonzero(bits <= max_distance) + start
+            if len(place):
+                yield place, place + step
 
 
 def across_sides(pairs: pd.DataFrame, side: np.ndarray) -> pd.DataFrame:
@@ -98,20 +148,25 @@ def connected(links: np.ndarray, n: int) -> np.ndarray:
             return label
 
 
-def _within(group: np.ndarray) -> np.ndarray:
-    """int64 [M, 3]: pairs of images of one and the same hash."""
-    if len(group) > _LIST_ALL:
-        first, second = np.full(len(group) - 1, group[0]), group[1:]
-    else:
-        a, b = np.triu_indices(len(group), k=1)
-        first, second = group[a], group[b]
-    return np.stack([first, second, np.zeros_like(first)], axis=1)
+def _images(
+    a: np.ndarray, b: np.ndarray, members: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of images from pairs of hashes a, b; a == b for the images of one hash.
 
+    Args:
+        members: the images, ascending, of hash 0, then of hash 1, ...
+        size: how many images each hash has.
 
-def _between(left: np.ndarray, right: np.ndarray, distance: int) -> np.ndarray:
-    """int64 [M, 3]: pairs of images of two hashes."""
-    if len(left) * len(right) > _LIST_ALL**2:
-        left, right = left[:1], right[:1]
-    first, second = np.repeat(left, len(right)), np.tile(right, len(left))
-    low, high = np.minimum(first, second), np.maximum(first, second)
-    return np.stack([low, high, np.full_like(first, distance)], axis=1)
+    Returns:
+        the lower image, the higher image, and the place in a and b.
+    """
+    crowd, start = size[a] * size[b] > _LIST_ALL**2, np.cumsum(size) - size
+    left = np.where(crowd, 1, size[a])
+    right = np.where(crowd & (a != b), 1, size[b])
+    count = left * right
+    pair = np.repeat(np.arange(len(a)), count)
+    place = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
+    i = members[start[a][pair] + place // right[pair]]
+    j = members[start[b][pair] + place % right[pair]]
+    keep = (i < j) | (a != b)[pair]
+    return np.minimum(i, j)[keep], np.maximum(i, j)[keep], pair[keep]

@@ -17,7 +17,7 @@ from lens.data.catalogue import Catalogue, fingerprint, template_captions
 from lens.data.duplicates import across_sides, groups, near_duplicates
 from lens.data.pictures import Items, Pictures, collate
 from lens.data.sampler import BalancedBatchSampler, ShuffledBatchSampler
-from lens.data.scan import check_readable, scan
+from lens.data.scan import check_readable, scan, unreadable
 from lens.data.splits import assert_disjoint, split
 from lens.data.units import SplitBy
 from lens.errors import LensError
@@ -102,9 +102,9 @@ class ShoppingData(pl.LightningDataModule):
             catalogue, workers=os.cpu_count() or 1, cache=SCAN_CACHE.expanduser(), progress=self.progress
         )
         keep = check_readable(findings, catalogue, self.on_bad_image)
-        skipped = len(catalogue) - len(keep)
+        skipped = unreadable(findings, catalogue)
         if skipped:
-            log.warning("%d unreadable images were left out.", skipped)
+            log.warning("%d unreadable images are left out, e.g. %s.", len(skipped), next(iter(skipped)))
         self.catalogue = _with_captions(catalogue.subset(keep))
         findings = findings.iloc[keep].reset_index(drop=True)
         notes: list[str] = []
@@ -125,7 +125,8 @@ class ShoppingData(pl.LightningDataModule):
             "categories": int(table["category"].nunique()),
             "products": int(table["product_id"].nunique()),
             "sides": {side: int((self.side == side).sum()) for side in ("train", "val", "test")},
-            "skipped_images": skipped,
+            "skipped_images": len(skipped),
+            "skipped": skipped,
             "fingerprint": fingerprint(table, list(findings["digest"])),
             "notes": notes,
             **self._crossing,

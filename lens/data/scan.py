@@ -3,9 +3,9 @@
 import hashlib
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ import imagehash
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
@@ -23,11 +24,15 @@ from lens.errors import LensError
 
 log = logging.getLogger(__name__)
 
-_KEY = ["file", "bytes", "mtime_ns"]
+# Raised whenever an image gives another digest or perceptual hash than before: what a cache remembers is void then.
+VERSION = 1
+
+_KEY = ["file", "bytes", "mtime_ns", "version"]
 _FOUND = ["error", "digest", "phash"]
 _CHUNK = 64
 _SERIAL_UP_TO = 500
-_SHOWN = 20
+_SHOWN = 100
+_PATIENCE = 60.0  # seconds to wait for another process that writes the cache
 
 Finding = tuple[str, str, bytes]
 
@@ -40,7 +45,8 @@ def scan(
     Args:
         workers: processes used where more than 500 images are to be opened; 0 or 1 opens them in this one.
         cache: a Parquet file that remembers readable images by absolute path, bytes and modification time, so that
-            the next scan opens only what is new; it may serve several catalogues. A damaged cache is made anew.
+            the next scan opens only what is new; it may serve several catalogues and processes. A damaged cache, or
+            one of another VERSION, is made anew.
 
     Returns:
         a row for each row of the catalogue: error (str, "" where the image is readable), digest (str, sha256 of size
@@ -64,25 +70,32 @@ def check_readable(frame: pd.DataFrame, catalogue: Catalogue, on_bad: Literal["e
     """The rows whose images can be read, int64, ascending.
 
     Raises:
-        LensError: listing the unreadable files and why (the first 20, then how many more), where on_bad is "error",
+        LensError: listing the unreadable files and why (the first 100, then how many more), where on_bad is "error",
             or where nothing is left.
     """
     if on_bad not in ("error", "skip"):
         raise LensError(f"data.on_bad_image is {on_bad!r}; it must be error or skip.")
-    bad = np.flatnonzero((frame["error"] != "").to_numpy())
-    if len(bad) and (on_bad == "error" or len(bad) == len(frame)):
-        lines = [
-            f"  {catalogue.table['path'].iloc[row]}: {frame['error'].iloc[row].split(CANNOT_BE_READ)[-1]}"
-            for row in bad[:_SHOWN]
-        ]
-        if len(bad) > _SHOWN:
-            lines.append(f"  ... and {len(bad) - _SHOWN} more")
-        advice = "mend or remove them" + (", or set data.on_bad_image=skip" if len(bad) < len(frame) else "")
+    bad = int((frame["error"] != "").sum())
+    if bad and (on_bad == "error" or bad == len(frame)):
+        reasons = unreadable(frame, catalogue)
+        lines = [f"  {path}: {reason}" for path, reason in islice(reasons.items(), _SHOWN)]
+        if len(reasons) > _SHOWN:
+            lines.append(f"  ... and {len(reasons) - _SHOWN} more")
+        advice = "mend or remove them" + (", or set data.on_bad_image=skip" if bad < len(frame) else "")
         raise LensError(
-            f"{len(bad)} of {len(frame)} images of {catalogue.name} cannot be read; {advice}:\n"
-            + "\n".join(lines)
+            f"{bad} of {len(frame)} images of {catalogue.name} cannot be read; {advice}:\n" + "\n".join(lines)
         )
     return np.flatnonzero((frame["error"] == "").to_numpy()).astype(np.int64)
+
+
+def unreadable(frame: pd.DataFrame, catalogue: Catalogue) -> dict[str, str]:
+    """Why each unreadable image cannot be read, by its path; all of them, in the catalogue's order.
+
+    Args:
+        frame: what scan found in this catalogue.
+    """
+    found = zip(catalogue.table["path"], frame["error"], strict=True)
+    return {path: error.split(CANNOT_BE_READ)[-1] for path, error in found if error}
 
 
 def perceptual_hash(image: Image.Image) -> bytes:
@@ -121,9 +134,9 @@ def _file_keys(catalogue: Catalogue) -> pd.DataFrame:
         file = os.path.abspath(Path(catalogue.root or "") / path)
         try:
             state = os.stat(file)
-            keys.append((file, state.st_size, state.st_mtime_ns))
+            keys.append((file, state.st_size, state.st_mtime_ns, VERSION))
         except OSError:
-            keys.append((file, -1, -1))
+            keys.append((file, -1, -1, VERSION))
     return pd.DataFrame(keys, columns=_KEY)
 
 
@@ -143,20 +156,26 @@ def _read_cache(cache: Path) -> pd.DataFrame | None:
     try:
         return pd.read_parquet(cache, columns=[*_KEY, *_FOUND])
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
-        log.warning("The image cache %s is damaged (%s) and is made anew.", cache, type(error).__name__)
+        log.warning(
+            "The image cache %s is damaged or old (%s) and is made anew.", cache, type(error).__name__
+        )
         return None
 
 
 def _remember(findings: pd.DataFrame, cache: Path) -> None:
-    """Writes the cache in one step. Errors are not remembered: a file may become readable without a change."""
-    stored = _read_cache(cache)
-    if stored is not None:
-        findings = pd.concat([findings, stored[~stored["file"].isin(findings["file"])]])
-    findings = findings[findings["error"] == ""]
+    """Adds to the cache, in one step, one process at a time.
+
+    Errors are not remembered: a file may become readable without a change.
+    """
+    partial_file = cache.with_name(f".{cache.name}.partial")
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache.parent, suffix=".tmp", delete=False) as file:
-            findings.to_parquet(file.name, index=False)
-        os.replace(file.name, cache)
+        with FileLock(cache.with_name(f".{cache.name}.lock"), timeout=_PATIENCE):
+            stored = _read_cache(cache)
+            if stored is not None:
+                old = stored["file"].isin(findings["file"]) | (stored["version"] != VERSION)
+                findings = pd.concat([findings, stored[~old]])
+            findings[findings["error"] == ""].to_parquet(partial_file, index=False)
+            os.replace(partial_file, cache)
     except OSError as error:
         log.warning("The image cache %s could not be written: %s.", cache, error)

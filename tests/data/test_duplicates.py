@@ -26,26 +26,79 @@ def _hashes(n: int, seed: int) -> list[bytes]:
     return [np.packbits(row).tobytes() for row in bits]
 
 
-def _slow_distance(a: bytes, b: bytes) -> int:
-    return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).bit_count()
+def _slow_pairs(digests: list[str], hashes: list[bytes], limit: int) -> list[tuple[int, int, int, bool]]:
+    """All pairs, in order; for crowds of at most 64."""
+    numbers = [int.from_bytes(phash, "big") for phash in hashes]
+    return [
+        (i, j, (numbers[i] ^ numbers[j]).bit_count(), digests[i] == digests[j])
+        for i in range(len(hashes))
+        for j in range(i + 1, len(hashes))
+        if digests[i] and digests[j] and (numbers[i] ^ numbers[j]).bit_count() <= limit
+    ]
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 60), st.integers(0, 1000), st.integers(0, 30), st.integers(1, 500))
-def test_the_pairs_of_the_slow_way(n: int, seed: int, limit: int, cells: int) -> None:
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 60), st.integers(0, 1000), st.integers(0, 30), st.integers(5, 100))
+def test_the_pairs_of_the_slow_way(n: int, seed: int, limit: int, block: int) -> None:
     hashes = _hashes(n, seed)
     digests = ["" if row % 7 == 5 else f"d{row // 2}" for row in range(n)]
-    expected = {
-        (i, j, _slow_distance(hashes[i], hashes[j]), digests[i] == digests[j])
-        for i in range(n)
-        for j in range(i + 1, n)
-        if digests[i] and digests[j] and _slow_distance(hashes[i], hashes[j]) <= limit
-    }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lens.data.duplicates._CELLS", cells)  # many small blocks
+        patch.setattr("lens.data.duplicates._BLOCK", block)  # many small blocks
         found = near_duplicates(digests, hashes, limit)
-    assert set(found.itertuples(index=False, name=None)) == expected
-    assert len(found) == len(expected)
+    assert list(found.itertuples(index=False, name=None)) == _slow_pairs(digests, hashes, limit)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 12, 30])
+@pytest.mark.parametrize("shared", [0, 1, 2])
+def test_the_slow_way_with_clusters_and_bands_that_most_share(limit: int, shared: int) -> None:
+    rng = np.random.default_rng(limit)
+    bits = rng.integers(0, 2, (800, 256), dtype=np.uint8)
+    bits[400:600] = bits[rng.integers(0, 5, 200)]  # five crowded clusters
+    bits[600:] = bits[rng.integers(0, 400, 200)]  # many small ones
+    for row in range(400, 800):  # at the limit, just inside and just outside
+        changed = max(0, limit // (1 + row % 2) + rng.integers(-1, 2))
+        bits[row, rng.choice(256, changed, replace=False)] ^= 1
+    for band in range(min(shared, limit)):
+        bits[: 600 + 100 * band, band :: limit + 1] = 0
+    hashes = [np.packbits(row).tobytes() for row in bits]
+    digests = [f"d{row // 2}" for row in range(800)]
+    found = near_duplicates(digests, hashes, limit)
+    assert list(found.itertuples(index=False, name=None)) == _slow_pairs(digests, hashes, limit)
+
+
+@pytest.mark.parametrize("limit", [3, 12, 30])
+def test_differences_of_every_place_are_found(limit: int) -> None:
+    base = np.random.default_rng(0).integers(0, 2, 256, dtype=np.uint8)
+    for distance, expected in ((limit, 1), (limit + 1, 0)):
+        for start in range(256):
+            other = base.copy()
+            other[(start + np.arange(distance)) % 256] ^= 1
+            pair = [np.packbits(base).tobytes(), np.packbits(other).tobytes()]
+            assert len(near_duplicates(["1", "2"], pair, limit)) == expected
+
+
+def test_any_distance_at_all() -> None:
+    found = near_duplicates(["1", "2", "3"], [bytes(32), b"\xff" * 32, b"\x0f" * 32], 256)
+    assert found["distance"].tolist() == [256, 128, 128]
+
+
+def test_two_crowds_are_linked_by_their_first() -> None:
+    a, b = bytes(32), bytes(31) + b"\x01"
+    found = near_duplicates([f"{row}" for row in range(130)], [a] * 70 + [b] * 60)
+    pairs = set(zip(found["i"], found["j"], strict=True))
+    assert {pair for pair in pairs if pair[1] < 70} == {(0, row) for row in range(1, 70)}
+    assert {pair for pair in pairs if pair[0] < 70 <= pair[1]} == {(0, 70)}
+    assert len(pairs) == len(found) == 69 + 1 + 60 * 59 // 2
+
+
+def test_the_planted_pairs_of_a_hundred_thousand_are_found() -> None:
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 256, (100_000, 32), dtype=np.uint8)
+    hashes[50_000:60_000] = hashes[:10_000]
+    hashes[50_000:55_000, 7] ^= 0b10101
+    found = near_duplicates([str(row) for row in range(100_000)], [row.tobytes() for row in hashes])
+    assert (found["j"] - found["i"] == 50_000).all()
+    assert found["distance"].tolist() == [3] * 5000 + [0] * 5000
 
 
 def test_a_crowd_of_equal_images_is_linked_not_multiplied() -> None:

@@ -1,13 +1,18 @@
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from filelock import FileLock
 from PIL import Image
 
+from lens.data import scan as scanning
 from lens.data.catalogue import Catalogue, fingerprint
-from lens.data.scan import check_readable, scan
+from lens.data.scan import check_readable, scan, unreadable
 from lens.data.sources import read_folder, read_manifest
 from lens.errors import LensError
 
@@ -46,19 +51,25 @@ def test_every_bad_file_is_reported_at_once(tmp_path: Path) -> None:
     assert lines[2].startswith("  boots/b-text.png: it is damaged or no JPEG")
     assert lines[3].startswith("  boots/c-cut.png: it is damaged")
     assert check_readable(found, catalogue, "skip").tolist() == [0, 1, 2, 3, 4]
+    reasons = unreadable(found, catalogue)
+    assert list(reasons) == ["boots/a-empty.png", "boots/b-text.png", "boots/c-cut.png"]
+    assert [f"  {path}: {reason}" for path, reason in reasons.items()] == lines[1:]
+    assert unreadable(found.iloc[:5], catalogue.subset(np.arange(5))) == {}
 
 
 def test_long_lists_are_cut_and_nothing_left_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "boots").mkdir()
-    for number in range(25):
-        (tmp_path / "boots" / f"{number:02d}.jpg").touch()
+    for number in range(105):
+        (tmp_path / "boots" / f"{number:03d}.jpg").touch()
     catalogue = read_folder(tmp_path)
+    found = scan(catalogue, progress=False)
     with pytest.raises(LensError) as error:
-        check_readable(scan(catalogue, progress=False), catalogue, "skip")
+        check_readable(found, catalogue, "skip")
     lines = str(error.value).splitlines()
-    assert len(lines) == 22
+    assert len(lines) == 102
     assert lines[-1] == "  ... and 5 more"
     assert "on_bad_image" not in lines[0]
+    assert len(unreadable(found, catalogue)) == 105
 
 
 def test_the_digest_is_of_the_pixels_not_of_the_file(tmp_path: Path) -> None:
@@ -100,7 +111,54 @@ def test_the_cache_is_used_and_kept_true(tmp_path: Path) -> None:
     scan(_folder(tmp_path / "other", 2, start=50), cache=cache, progress=False)
     grown = scan(_folder(tmp_path / "shop", 1, start=9), cache=cache, progress=False)
     assert grown.drop(index=4).reset_index(drop=True).equals(first)
-    assert [path.name for path in cache.parent.iterdir()] == ["images.parquet"]
+    assert {path.name for path in cache.parent.iterdir()} <= {"images.parquet", ".images.parquet.lock"}
+
+
+def test_scans_at_one_time_do_not_lose_what_the_others_remember(tmp_path: Path) -> None:
+    cache = tmp_path / "images.parquet"
+    shops = [_folder(tmp_path / f"shop{number}", 3, start=number) for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(partial(scan, cache=cache, progress=False), shops))
+    assert pd.read_parquet(cache)["file"].nunique() == 24
+
+
+def test_a_cache_that_another_holds_is_not_waited_for_without_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanning, "_PATIENCE", 0.1)
+    catalogue = _folder(tmp_path / "shop", 3)
+    with FileLock(tmp_path / ".images.parquet.lock"), caplog.at_level(logging.WARNING):
+        found = scan(catalogue, cache=tmp_path / "images.parquet", progress=False)
+    assert (found["error"] == "").all()
+    assert "could not be written" in caplog.text
+
+
+def test_what_another_version_remembers_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue, cache = _folder(tmp_path / "shop", 3), tmp_path / "images.parquet"
+    expected = scan(catalogue, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(scanning, "VERSION", scanning.VERSION - 1)
+        scan(catalogue, cache=cache, progress=False)
+    for without in ([], ["version"]):  # the first caches had no version
+        stored = pd.read_parquet(cache).assign(digest="of old", phash=b"of old").drop(columns=without)
+        stored.to_parquet(cache)
+        assert scan(catalogue, cache=cache, progress=False).equals(expected)
+        assert set(pd.read_parquet(cache)["version"]) == {scanning.VERSION}
+        assert bool(without) == ("damaged or old" in caplog.text)
+
+
+def test_another_hash_or_digest_needs_another_version(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)).save(tmp_path / "noise.png")
+    (tmp_path / "items.csv").write_text("path,category\nnoise.png,boots\n")
+    found = scan(read_manifest(tmp_path / "items.csv"), progress=False)
+    assert (scanning.VERSION, found["digest"][0], found["phash"][0].hex()) == (
+        1,
+        "3827b25d8775b32db7f337dbfeef009c64a9dc0bca6ea7c58f2a9d939114d487",
+        "ccc28d9d516de4e4e752492e3ae273c9a29f4f0e395c7cc2e8516b74b105663c",
+    )
 
 
 def test_a_damaged_or_unwritable_cache_stops_nothing(
