@@ -11,7 +11,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichModelSummary, TQDMProgressBar
 
-from lens.callbacks.checkpoints import AtomicCheckpointIO, Interruption, RandomState, StepCheckpoint
+from lens.callbacks.checkpoints import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    Interruption,
+    RandomState,
+    StepCheckpoint,
+)
 from lens.callbacks.retrieval import RetrievalEvaluation
 from lens.errors import LensError
 
@@ -137,7 +143,7 @@ def build_trainer(
         callbacks = [part for part in callbacks if not isinstance(part, EarlyStopping)]
     checkpoints = folder / "checkpoints"
     keep = [
-        ModelCheckpoint(
+        BestCheckpoint(
             checkpoints,
             "best",
             monitor=monitor,

@@ -55,7 +55,7 @@ def sweep(shoes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swe
     assert len(parents) == 1
     runs = {run.data.tags["model"]: run for run in found if run not in parents}
     yield Sweep(folder, uri, output, runs, parents[0])
-    for run in found:
+    for run in (*found, *runs.values()):
         shutil.rmtree(ROOT / "runs" / run.info.run_id, ignore_errors=True)
 
 
@@ -130,6 +130,29 @@ def test_evaluate_scores_a_run_on_other_photographs(sweep: Sweep, shoes: Path) -
 def test_a_sweep_is_one_table(sweep: Sweep) -> None:
     output = command(sweep.folder, sweep.uri, str(ROOT / "evaluate.py"), "sweep=last")
     assert "vit_tiny" in output and "autoencoder_tiny" in output and "P@1" in output
+
+
+def test_two_processes_of_torchrun_make_one_run(sweep: Sweep, shoes: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{sweep.folder / 'two.db'}"
+    words = [
+        "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29511", str(ROOT / "train.py"),
+        "model=resnet_tiny", "trainer=ddp", "trainer.accelerator=cpu", f"data.root={shoes}", "data.items=72",
+        "data.views_per_product=2", "data.render_size=32", "data.image_size=32", "data.batch_size=8",
+        "data.images_per_class=2", "trainer.max_epochs=1", "trainer.progress=false", "data.split_seed=3",
+    ]  # fmt: skip
+    output = command(sweep.folder, uri, *words)
+    client = MlflowClient(uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("shopping-lens").experiment_id])
+    sweep.runs["two"] = run
+    shutil.rmtree(ROOT / "runs" / run.info.run_id / "checkpoints")
+    assert run.info.status == "FINISHED" and output.count("Index:") == 1, output
+    assert run.data.metrics["test/queries"] > 0
+    alone = command(
+        sweep.folder, uri, *[word for word in words if not word.startswith("trainer=ddp")], status=1
+    )
+    assert "add trainer=ddp" in alone
 
 
 def test_a_failed_sweep_is_marked_so_and_is_not_the_last_run(sweep: Sweep) -> None:

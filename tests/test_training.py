@@ -191,6 +191,17 @@ def test_a_resumed_training_can_be_made_longer(shoes: Path, tmp_path: Path) -> N
     assert {epoch for epoch, _ in watch.seen} == {1} and trainer.current_epoch == 2
 
 
+def test_a_moved_training_still_knows_its_best_checkpoint(shoes: Path, tmp_path: Path) -> None:
+    fit(shoes, tmp_path / "here", "resnet", max_epochs=2)
+    state = torch.load(tmp_path / "here" / "checkpoints" / "last.ckpt", weights_only=False)
+    best = next(s for name, s in state["callbacks"].items() if name.startswith("BestCheckpoint"))
+    (tmp_path / "here").rename(tmp_path / "there")
+    _, trainer = fit(shoes, tmp_path / "there", "resnet", resume=True, max_epochs=2)
+    kept = trainer.checkpoint_callback
+    assert kept.best_model_path == str(tmp_path / "there" / "checkpoints" / "best.ckpt")  # type: ignore[union-attr]
+    assert kept.best_model_score == best["best_model_score"]  # type: ignore[union-attr]
+
+
 def test_a_training_stopped_after_its_last_epoch_has_its_best_checkpoint_still(
     shoes: Path, tmp_path: Path
 ) -> None:

@@ -23,6 +23,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         os.replace(fresh, target)
 
 
+class BestCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint that knows its best one again after the folder was moved or fetched from elsewhere."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        here = Path(self.dirpath or ".")
+        names = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: str(here / Path(state_dict[name]).name) for name in names if state_dict.get(name)}
+        models = {str(here / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": models, "dirpath": self.dirpath})
+
+
 class StepCheckpoint(ModelCheckpoint):
     """A ModelCheckpoint every so many steps, except after the last of an epoch.
 

@@ -64,8 +64,10 @@ class Outbox:
         end = time.monotonic() + seconds
         while not self.flush(force=True):
             if time.monotonic() + self._delay >= end:
-                where = self.journal if self.journal.exists() else "memory only"
-                _log.warning("Some records of run %s were not sent; they are kept in %s.", self.run_id, where)
+                told = f"they are kept; send them by: python -m lens.tracking {self.journal}"
+                if not self.journal.exists():
+                    told = "and could not be kept on disk either"
+                _log.warning("Some records of run %s were not sent; %s", self.run_id, told)
                 return False
             time.sleep(self._delay)
         return True
