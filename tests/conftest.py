@@ -1,4 +1,4 @@
-"""What several rooms share: one small rendered catalogue, and a cache that is not the user's."""
+"""What several rooms share: one small rendered catalogue."""
 
 import logging
 import os
