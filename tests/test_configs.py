@@ -14,8 +14,7 @@ NAME = "model_name=x"  # the default asks Hydra for the choice, which only a com
 
 
 def choices(group: str) -> list[str]:
-    hidden = ("common",)
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml") if file.stem not in hidden)
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
 
 
 def needs(data: str) -> list[str]:

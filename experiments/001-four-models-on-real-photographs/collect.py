@@ -2,8 +2,9 @@
 
 Usage: python collect.py PREFIX [OVERRIDE ...]
 
-PREFIX starts the names of the tracked runs (PREFIX-resnet_tiny-0 is model resnet_tiny, seed 0); the overrides are
-those the runs were trained with. Writes results.csv beside this file: mean and 95 % bootstrap interval over queries.
+PREFIX starts the names of the tracked runs (PREFIX-resnet_tiny-0 is model resnet_tiny, seed 0); the overrides are those
+of the data that the runs were trained on. Writes results.csv beside this file: each metric with its 95 % bootstrap
+interval over queries, and precision@1 less that of each baseline, query by query, with the interval of the difference.
 """
 
 import sys
@@ -27,17 +28,23 @@ RESAMPLES = 2000
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % percentile-bootstrap interval."""
+    """Mean and 95 % percentile-bootstrap interval of float [queries]."""
     random = np.random.default_rng(0)
-    means = values[random.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+    means = [float(values[random.integers(len(values), size=len(values))].mean()) for _ in range(RESAMPLES)]
     low, high = np.percentile(means, [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
 
 
-def row(model: str, kind: str, seed: int | str, scores: RetrievalScores) -> dict[str, object]:
+def row(
+    model: str, kind: str, seed: int | str, scores: RetrievalScores, **baselines: RetrievalScores
+) -> dict[str, object]:
     cells: dict[str, object] = {"model": model, "kind": kind, "seed": seed, "queries": scores.queries}
     for name in METRICS:
         cells[name], cells[f"{name}_low"], cells[f"{name}_high"] = interval(scores.per_query[name])
+    for name, other in baselines.items():
+        gain = scores.per_query["precision_at_1"] - other.per_query["precision_at_1"]
+        key = f"gain_over_{name}"
+        cells[key], cells[f"{key}_low"], cells[f"{key}_high"] = interval(gain)
     return cells
 
 
@@ -45,30 +52,33 @@ def main() -> None:
     prefix, overrides = sys.argv[1], sys.argv[2:]
     runs = named_runs(tracking_uri(), "shopping-lens", f"{prefix}-")
     rows: list[dict[str, object]] = []
+    pixels: RetrievalScores | None = None
     for model in MODELS:
-        config = compose_file(
-            project_folder() / "conf", "train", [f"model={model}", "model_name=baseline", *overrides]
-        )
+        words = [f"model={model}", f"model_name={model}", *overrides]
+        config = compose_file(project_folder() / "conf", "train", words)
         data = build(config.data)
         data.setup()
         test = data.rows("test")
         items = data.catalogue.table.iloc[test].reset_index(drop=True)
-        if model == MODELS[0]:
-            data32 = build(config.data, image_size=32)
-            data32.setup()
-            pixels = embed_all(lambda images: images.flatten(1) - 0.5, data32.evaluation_loader(test))
-            rows.append(row("raw 32x32 pixels", "baseline", "-", score_items(pixels, items)))
+        if pixels is None:
+            small = build(config.data, image_size=32)
+            small.setup()
+            vectors = embed_all(lambda images: images.flatten(1) - 0.5, small.evaluation_loader(test))
+            pixels = score_items(vectors, items)
+            rows.append(row("raw 32x32 pixels", "baseline", "-", pixels))
         for seed in SEEDS:
             torch.manual_seed(seed)
-            untrained = build(config.model).eval()
-            vectors = embed_all(untrained.embed_images, data.evaluation_loader(test))
-            rows.append(row(model, "untrained", seed, score_items(vectors, items)))
+            network = build(config.model).eval()
+            vectors = embed_all(network.embed_images, data.evaluation_loader(test))
+            untrained = score_items(vectors, items)
+            rows.append(row(model, "untrained", seed, untrained))
             run_id = runs.get(f"{prefix}-{model}-{seed}")
-            if run_id is not None:
-                index = load(project_folder() / "runs" / run_id / "index")
-                rows.append(
-                    row(model, "trained", seed, score_items(index.vectors, index.items, split="test"))
-                )
+            if run_id is None:
+                print(f"There is no finished run {prefix}-{model}-{seed}.", file=sys.stderr)
+                continue
+            index = load(project_folder() / "runs" / run_id / "index")
+            trained = score_items(index.vectors, index.items, split="test")
+            rows.append(row(model, "trained", seed, trained, pixels=pixels, untrained=untrained))
     table = pd.DataFrame(rows)
     table.round(4).to_csv(Path(__file__).parent / "results.csv", index=False)
     print(table.round(3).to_string(index=False))
