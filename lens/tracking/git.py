@@ -16,7 +16,8 @@ def git_state(folder: Path | None = None) -> dict[str, str]:
         commit, changes = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return unknown
-    return {"git.commit": commit, "git.dirty": "true" if changes else "false"}
+    state = {"git.commit": commit, "git.dirty": "true" if changes else "false"}
+    return {**state, "mlflow.source.git.commit": commit}  # the UI's own name for it
 
 
 def _git(root: Path, *words: str) -> str:

@@ -1,7 +1,10 @@
 """The beginning and end of runs."""
 
+import getpass
+import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lens.errors import LensError
@@ -24,7 +27,12 @@ def start_run(
     uri: str, experiment_id: str, name: str | None, tags: Mapping[str, Any], parent: str | None = None
 ) -> str:
     """Create a run, below `parent` where one is given; returns its id. Raises LensError if the store refuses."""
-    labels = {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}
+    program = {
+        "mlflow.source.name": Path(sys.argv[0]).name,
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": _user(),
+    }
+    labels = {key: str(value)[:LONGEST_TAG] for key, value in {**program, **tags}.items()}
     if parent:
         labels[PARENT_TAG] = parent
     try:
@@ -32,6 +40,13 @@ def start_run(
             return str(client(uri).create_run(experiment_id, run_name=name, tags=labels).info.run_id)
     except Exception as error:
         raise LensError(f"No run could be started in {shown(uri)}: {first_line(error)}") from error
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user may have no name
+        return "unknown"
 
 
 def continue_run(uri: str, run_id: str, tags: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
