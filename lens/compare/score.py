@@ -119,7 +119,8 @@ def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
             str(run["tags"].get("weights", "")),
             str(run["run_id"])[:8],
         )
-    Console(soft_wrap=True).print(table)
+    # At least as wide as its headings, also on a narrow terminal and in a file.
+    Console(width=max(Console().width, 96), soft_wrap=True).print(table)
 
 
 def _cell(value: float | None) -> str:

@@ -157,7 +157,6 @@ class ShoppingData(pl.LightningDataModule):
         notes = list(result.notes)
         if pairs is not None:
             crossing = across_sides(pairs, result.side)
-            self.crossing_pairs = crossing
             same = int(crossing["identical"].sum())
             self._crossing = {
                 "near_duplicate_pairs_across_sides": len(crossing),

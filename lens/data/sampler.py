@@ -152,7 +152,6 @@ class ShuffledBatchSampler(_EpochBatches):
 
     With several ranks each sees its own share. Ranks must take equally many steps, so where `count` does not divide
     evenly the first samples of the epoch are drawn once more (repeat 1), fewer than world_size of them.
-    With drop_last an incomplete last batch is left out, unless it is the only one.
     """
 
     def __init__(
@@ -162,23 +161,17 @@ class ShuffledBatchSampler(_EpochBatches):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
-        drop_last: bool = False,
     ) -> None:
         super().__init__(seed, rank, world_size)
         if count < 1:
             raise LensError("There are no training images to draw batches from.")
         if batch_size < 1:
             raise LensError(f"The batch size is {batch_size}; it must be at least 1.")
-        self.count, self.batch_size, self.drop_last = count, batch_size, drop_last
+        self.count, self.batch_size = count, batch_size
         self._share = -(-count // world_size)
-        if drop_last and self._share < batch_size:
-            self.notes.append(
-                f"The {count} images do not fill one batch of {batch_size}; the short batch is kept."
-            )
 
     def __len__(self) -> int:
-        whole, rest = divmod(self._share, self.batch_size)
-        return whole + (rest > 0 and (whole == 0 or not self.drop_last))
+        return -(-self._share // self.batch_size)
 
     def _batches(self, epoch: int) -> Iterator[list[Draw]]:
         order = np.random.default_rng([self.seed, epoch]).permutation(self.count)

@@ -117,13 +117,10 @@ def test_each_sample_once_per_epoch(count: int, size: int, world: int, seed: int
     assert all(len(batch) <= size for found in batches for batch in found)
 
 
-def test_drop_last_leaves_whole_batches_but_never_nothing() -> None:
-    sampler = ShuffledBatchSampler(10, 4, 0, drop_last=True)
-    assert [len(batch) for batch in sampler] == [4, 4]
-    assert len(sampler) == 2
-    short = ShuffledBatchSampler(3, 4, 0, drop_last=True)
-    assert [len(batch) for batch in short] == [3]
-    assert short.notes
+def test_the_last_shuffled_batch_may_be_short_and_nothing_to_draw_is_a_sentence() -> None:
+    sampler = ShuffledBatchSampler(10, 4, 0)
+    assert [len(batch) for batch in sampler] == [4, 4, 2]
+    assert len(sampler) == 3
     with pytest.raises(LensError, match="no training images"):
         ShuffledBatchSampler(0, 4, 0)
     with pytest.raises(LensError, match="batch size"):
