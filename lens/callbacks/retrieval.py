@@ -71,8 +71,13 @@ def embed_rows(trainer: pl.Trainer, model: Any, rows: np.ndarray, progress: str 
 def score_rows(
     data: ShoppingData, rows: np.ndarray, vectors: np.ndarray, ks: tuple[int, ...] = (1, 5, 10)
 ) -> RetrievalScores:
-    """Scores of one side: its queries against its gallery, or each item against all others where no roles are given."""
+    """Scores of some rows: queries against gallery, or each item against all others where no roles are given.
+
+    Training images have no roles: what they were given is for a search, and need not leave a query among them.
+    """
     roles = data.catalogue.table["role"].to_numpy(dtype=str)[rows]
+    if (data.side[rows] == "train").all():
+        roles = np.full(len(rows), "")
     return retrieval_scores_by_role(vectors, data.labels[data.relevance][rows], rows, roles, ks=ks)
 
 

@@ -132,6 +132,12 @@ class ShoppingData(pl.LightningDataModule):
             **self._crossing,
         }
         self._ready = True
+        if stage != "predict" and not self.judgeable("test"):
+            raise LensError(
+                "No query of the test side has both a relevant and an irrelevant item to find, so nothing would be "
+                f"measured: {len(self.rows('test'))} images, relevance by {self.relevance}; give more images, a larger "
+                "data.test, or another data.relevance."
+            )
 
     def _split(self, findings: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
         table = self.catalogue.table
@@ -231,10 +237,16 @@ class ShoppingData(pl.LightningDataModule):
         return np.concatenate([runs[place] for place in random.permutation(len(runs))] or [rows])
 
     def judgeable(self, side: str) -> bool:
-        """Whether a search on this side can succeed and fail: some item has a relevant and an irrelevant other one."""
-        labels = self.labels[self.relevance][self.rows(side)]
-        counts = np.unique(labels, return_counts=True)[1]
-        return len(counts) > 1 and int(counts.max()) > 1
+        """Whether a search on this side can succeed and fail: some query has a relevant and an irrelevant item."""
+        rows = self.rows(side)
+        labels, roles = (
+            self.labels[self.relevance][rows],
+            self.catalogue.table["role"].to_numpy(dtype=str)[rows],
+        )
+        query, gallery = roles != "gallery", roles != "query"
+        same = np.bincount(labels[gallery], minlength=int(labels.max(initial=0)) + 1)[labels[query]]
+        relevant = same - gallery[query]  # an item does not find itself
+        return bool(((relevant > 0) & (same < gallery.sum())).any())
 
     def _loader(self, items: Items, **how: Any) -> DataLoader[Any]:
         workers = self.workers

@@ -95,6 +95,37 @@ def test_no_product_and_no_picture_lies_on_two_sides(rendered: Any) -> None:
         assert sorted(row for batch in loader for row in batch["index"].tolist()) == sorted(sides[name])
 
 
+def manifest(folder: Path, rows: list[tuple[str, str, str]]) -> ShoppingData:
+    """A table of pictures of `folder` with (category, split, role) of each, in order."""
+    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    columns = list(zip(*rows, strict=True))
+    table = pd.DataFrame(
+        {"path": paths[: len(rows)], "category": columns[0], "split": columns[1], "role": columns[2]}
+    )
+    table.to_csv(folder / "table.csv", index=False)
+    data = ShoppingData(
+        partial(read_manifest, folder / "table.csv"), image_size=32, workers=0, progress=False
+    )
+    data.setup()
+    return data
+
+
+def test_a_side_is_judgeable_where_a_query_can_be_right_and_wrong(folder: Path) -> None:
+    train = [("a", "train", "gallery"), ("b", "train", "gallery")]
+    test = [("a", "test", "query"), ("a", "test", "gallery"), ("b", "test", "gallery")]
+    whole = [(category, "val", "") for category in "aab"]
+    assert manifest(folder, train + test + whole).judgeable("val")
+    for pointless in ("ab", "aa", "a"):  # nothing relevant, nothing irrelevant, nothing at all
+        data = manifest(folder, train + test + [(category, "val", "") for category in pointless])
+        assert data.judgeable("test") and not data.judgeable("val")
+    data = manifest(
+        folder, train + test + [("a", "val", "query"), ("a", "val", "query"), ("b", "val", "query")]
+    )
+    assert not data.judgeable("val"), "there is no gallery"
+    with pytest.raises(LensError, match="nothing would be measured"):
+        manifest(folder, train + whole + [(category, "test", "query") for category in "aab"])
+
+
 def test_evaluation_batches_mix_the_categories_always_in_the_same_order(folder: Path) -> None:
     """A catalogue comes sorted by category, and a contrastive loss of one class says nothing."""
     data, again = of_folder(folder, test=0.5), of_folder(folder, test=0.5, seed=7)

@@ -1,0 +1,37 @@
+"""The commands of the README: each one composes and is accepted, and each make target exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra._internal.utils import get_args_parser
+
+from lens.config import EvaluateConfig, TrainConfig
+from lens.config.preflight import preflight
+from lens.config.resume import hold_back
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+COMMANDS = [line for line in LINES if re.search(r"\b(train|evaluate)\.py\b", line) and "--help" not in line]
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(COMMANDS) > 10 and any(line.startswith("make quickstart") for line in LINES)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_documented_command_is_accepted(line: str) -> None:
+    words = shlex.split(line)
+    program = next(word for word in words if word.endswith(".py"))
+    schema = TrainConfig if program == "train.py" else EvaluateConfig
+    args = get_args_parser().parse_args(words[words.index(program) + 1 :])
+    groups = [path.name for path in (ROOT / "conf").iterdir() if path.is_dir()]
+    args.overrides = hold_back(args, schema, groups)
+    preflight(ROOT / "conf", program.removesuffix(".py"), args, schema)
+
+
+@pytest.mark.parametrize("target", sorted({line.split()[1] for line in LINES if line.startswith("make ")}))
+def test_a_documented_target_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
