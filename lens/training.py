@@ -102,7 +102,7 @@ def build_trainer(
     accumulate_grad_batches: int = 1,
     gradient_clip: float | None = None,
     checkpoint_steps: int = 100,
-    log_steps: int = 10,
+    log_steps: int = 1,
     limit_train_batches: int | float | None = None,
     deterministic: bool = False,
     progress: bool = True,
