@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from PIL import Image
 
 from lens.data.images import load_rgb
 from lens.errors import LensError
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("item_id", "path", "category", "product_id", "captions", "split", "role")
 CAPTION_TEMPLATES = (
@@ -126,3 +129,17 @@ def template_captions(category: str) -> list[str]:
     """The three captions of an image that has none of its own: "dress-shoe" gives "a photo of a dress shoe", ..."""
     words = " ".join(category.replace("-", " ").replace("_", " ").split()).lower()
     return [template.format(words) for template in CAPTION_TEMPLATES]
+
+
+def with_captions(catalogue: Catalogue) -> Catalogue:
+    """Items without a caption get the three templates of their category."""
+    table = catalogue.table
+    bare = [not texts for texts in table["captions"]]
+    if any(bare):
+        log.info("%d items have no caption; they are described by their category.", sum(bare))
+        captions = [
+            list(texts) or template_captions(category)
+            for texts, category in zip(table["captions"], table["category"], strict=True)
+        ]
+        table = table.assign(captions=pd.Series(captions, index=table.index))
+    return Catalogue(table, catalogue.open_image, catalogue.name, catalogue.root)

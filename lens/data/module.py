@@ -13,11 +13,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from lens.data.augment import Augmentation
-from lens.data.catalogue import Catalogue, fingerprint, template_captions
+from lens.data.catalogue import Catalogue, fingerprint, with_captions
 from lens.data.duplicates import across_sides, groups, near_duplicates
 from lens.data.pictures import Items, Pictures, collate
 from lens.data.sampler import BalancedBatchSampler, ShuffledBatchSampler
 from lens.data.scan import check_readable, scan, unreadable
+from lens.data.sides import judgeable, mixed_order
 from lens.data.splits import assert_disjoint, split
 from lens.data.units import SplitBy
 from lens.errors import LensError
@@ -105,7 +106,7 @@ class ShoppingData(pl.LightningDataModule):
         skipped = unreadable(findings, catalogue)
         if skipped:
             log.warning("%d unreadable images are left out, e.g. %s.", len(skipped), next(iter(skipped)))
-        self.catalogue = _with_captions(catalogue.subset(keep))
+        self.catalogue = with_captions(catalogue.subset(keep))
         findings = findings.iloc[keep].reset_index(drop=True)
         notes: list[str] = []
         self.side = self.catalogue.table["split"].to_numpy(dtype=str)
@@ -224,29 +225,14 @@ class ShoppingData(pl.LightningDataModule):
         return self.evaluation_loader(self._mixed("test"))
 
     def _mixed(self, side: str) -> np.ndarray:
-        """The rows of a side in one fixed random order, up to K images of a class together.
-
-        Catalogues come sorted by category, and a triplet or contrastive loss of a batch of one class says nothing;
-        nor does that of a batch in which no two images belong together.
-        """
-        random = np.random.default_rng(self.split_seed)
-        rows = random.permutation(self.rows(side))
-        table = pd.DataFrame({"row": rows, "label": self.labels[self.relevance][rows]})
-        table["run"] = table.groupby("label").cumcount() // self.images_per_class
-        runs = table.groupby(["label", "run"])["row"].apply(np.array).to_list()
-        return np.concatenate([runs[place] for place in random.permutation(len(runs))] or [rows])
+        rows = self.rows(side)
+        return rows[mixed_order(self.labels[self.relevance][rows], self.images_per_class, self.split_seed)]
 
     def judgeable(self, side: str) -> bool:
-        """Whether a search on this side can succeed and fail: some query has a relevant and an irrelevant item."""
+        """Whether a search on this side can succeed and fail, see `lens.data.sides`."""
         rows = self.rows(side)
-        labels, roles = (
-            self.labels[self.relevance][rows],
-            self.catalogue.table["role"].to_numpy(dtype=str)[rows],
-        )
-        query, gallery = roles != "gallery", roles != "query"
-        same = np.bincount(labels[gallery], minlength=int(labels.max(initial=0)) + 1)[labels[query]]
-        relevant = same - gallery[query]  # an item does not find itself
-        return bool(((relevant > 0) & (same < gallery.sum())).any())
+        roles = self.catalogue.table["role"].to_numpy(dtype=str)
+        return judgeable(self.labels[self.relevance][rows], roles[rows])
 
     def _loader(self, items: Items, **how: Any) -> DataLoader[Any]:
         workers = self.workers
@@ -275,20 +261,6 @@ class ShoppingData(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict:
             self._resume_at = (state_dict["epoch"], state_dict["batches_done"])
-
-
-def _with_captions(catalogue: Catalogue) -> Catalogue:
-    """Items without a caption get the three templates of their category."""
-    table = catalogue.table
-    bare = [not texts for texts in table["captions"]]
-    if any(bare):
-        log.info("%d items have no caption; they are described by their category.", sum(bare))
-        captions = [
-            list(texts) or template_captions(category)
-            for texts, category in zip(table["captions"], table["category"], strict=True)
-        ]
-        table = table.assign(captions=pd.Series(captions, index=table.index))
-    return Catalogue(table, catalogue.open_image, catalogue.name, catalogue.root)
 
 
 def _check_sizes(batch_size: int, images_per_class: int, image_size: int) -> None:
