@@ -26,7 +26,8 @@ class ExportIndex(pl.Callback):
         if not trainer.is_global_zero:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        vectors = embed_rows(trainer, pl_module, np.arange(len(data.catalogue)), progress="embedding")
+        shown = "embedding" if trainer.progress_bar_callback is not None else None
+        vectors = embed_rows(trainer, pl_module, np.arange(len(data.catalogue)), progress=shown)
         preprocessing = {
             "image_size": data.image_size,
             "fit": "letterbox",

@@ -21,9 +21,7 @@ def test_judgeable_is_what_the_words_say(items: list[tuple[int, str]]) -> None:
     assert judgeable(labels, np.array([role for _, role in items], dtype=str)) == possible
 
 
-@given(
-    labels=st.lists(st.integers(0, 5), max_size=60), together=st.integers(1, 8), seed=st.integers(0, 1000)
-)
+@given(labels=st.lists(st.integers(0, 5), max_size=60), together=st.integers(1, 8), seed=st.integers(0, 1000))
 def test_the_order_holds_each_item_once_in_short_runs_of_a_label(
     labels: list[int], together: int, seed: int
 ) -> None:
