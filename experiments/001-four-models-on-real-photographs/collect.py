@@ -5,9 +5,11 @@ Usage: python collect.py PREFIX [OVERRIDE ...]
 PREFIX starts the names of the tracked runs (PREFIX-resnet_tiny-0 is model resnet_tiny, seed 0); the overrides are those
 of the data that the runs were trained on. Writes results.csv beside this file: each metric with its 95 % bootstrap
 interval over queries, and precision@1 less that of each baseline, query by query, with the interval of the difference.
+The rows "mean" are of each query's mean over the seeds, so that their intervals too are over queries.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,15 @@ def row(
     return cells
 
 
+def mean_of(scores: list[RetrievalScores]) -> RetrievalScores:
+    """Each query's mean over several trainings on the same items."""
+    names = scores[0].per_query
+    return replace(
+        scores[0],
+        per_query={name: np.mean([one.per_query[name] for one in scores], axis=0) for name in names},
+    )
+
+
 def main() -> None:
     prefix, overrides = sys.argv[1], sys.argv[2:]
     runs = named_runs(tracking_uri(), "shopping-lens", f"{prefix}-")
@@ -66,12 +77,14 @@ def main() -> None:
             vectors = embed_all(lambda images: images.flatten(1) - 0.5, small.evaluation_loader(test))
             pixels = score_items(vectors, items)
             rows.append(row("raw 32x32 pixels", "baseline", "-", pixels))
+        both: dict[str, list[RetrievalScores]] = {"trained": [], "untrained": []}
         for seed in SEEDS:
             torch.manual_seed(seed)
             network = build(config.model).eval()
             vectors = embed_all(network.embed_images, data.evaluation_loader(test))
             untrained = score_items(vectors, items)
             rows.append(row(model, "untrained", seed, untrained))
+            both["untrained"].append(untrained)
             run_id = runs.get(f"{prefix}-{model}-{seed}")
             if run_id is None:
                 print(f"There is no finished run {prefix}-{model}-{seed}.", file=sys.stderr)
@@ -79,6 +92,11 @@ def main() -> None:
             index = load(project_folder() / "runs" / run_id / "index")
             trained = score_items(index.vectors, index.items, split="test")
             rows.append(row(model, "trained", seed, trained, pixels=pixels, untrained=untrained))
+            both["trained"].append(trained)
+        if len(both["trained"]) == len(SEEDS):
+            untrained, trained = mean_of(both["untrained"]), mean_of(both["trained"])
+            rows.append(row(model, "untrained", "mean", untrained))
+            rows.append(row(model, "trained", "mean", trained, pixels=pixels, untrained=untrained))
     table = pd.DataFrame(rows)
     table.round(4).to_csv(Path(__file__).parent / "results.csv", index=False)
     print(table.round(3).to_string(index=False))

@@ -58,19 +58,20 @@ class Autoencoder(pl.LightningModule):
         self.encoder, self.decoder = network["encoder"], network["decoder"]
 
     def forward(self, images: Tensor) -> Tensor:
-        """The reconstruction [B, 3, H, W] in [0, 1] of images of the same shape."""
+        """The reconstruction [B, 3, H, W] of images of the same shape; nearly within [0, 1], as they are."""
         return self.decoder(self._encode(images)).float()
 
     def _encode(self, images: Tensor) -> Tensor:
-        return self.encoder(images.contiguous(memory_format=torch.channels_last))
+        centred = images * 2 - 1
+        return self.encoder(centred.contiguous(memory_format=torch.channels_last))
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Unit vectors [B, D] of images [B, 3, H, W], float in [0, 1]."""
         return F.normalize(self._encode(images).float(), dim=1)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """The same as calling the model: images [B, 3, H, W] rebuilt."""
-        return self(images)
+        """Images [B, 3, H, W] rebuilt, in [0, 1]."""
+        return self(images).clamp(0, 1)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         return self._loss(batch, "train")
@@ -109,7 +110,7 @@ def build_network(image_size: int, channels: tuple[int, ...], embedding_size: in
     backwards = widths[::-1]
     for inside, outside in zip(backwards, backwards[1:], strict=False):
         decoder += [nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1), nn.ReLU()]
-    decoder[-1] = nn.Sigmoid()  # pixels lie in [0, 1]
+    decoder.pop()  # pixels as they come: a sigmoid saturates on white backgrounds, and nothing is learned from then on
     network = nn.ModuleDict({"encoder": nn.Sequential(*encoder), "decoder": nn.Sequential(*decoder)})
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
