@@ -18,8 +18,8 @@ def train(cfg: DictConfig) -> float:
 
     from lens.callbacks import ExportIndex
     from lens.report import print_scores, quiet_libraries
-    from lens.runs import check_same_data, heed_sigterm, hold, resumed, run_folder
-    from lens.tracking import git_state
+    from lens.runs import heed_sigterm, hold, resumed, run_folder
+    from lens.tracking import check_same_data, git_state
     from lens.training import agree, check_monitor, join_processes
 
     quiet_libraries()
@@ -37,7 +37,7 @@ def train(cfg: DictConfig) -> float:
     data = build(config["data"], augment=augment, seed=config["seed"])
     data.setup()
     if run_id is not None:
-        check_same_data(config, run_id, data.facts["fingerprint"])
+        check_same_data(config["logger"]["uri"], run_id, data.facts["fingerprint"])
     model = build(config["model"])
     callbacks = [build(part) for part in config["callbacks"].values() if part is not None]
     check_monitor(config["monitor"], callbacks)

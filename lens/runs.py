@@ -92,17 +92,3 @@ def resumed(cfg: DictConfig) -> tuple[str, dict[str, Any], Path]:
                 f"Run {run_id} has no checkpoint to go on from; it was stopped too early."
             ) from error
     return run_id, config, checkpoint
-
-
-def check_same_data(config: dict[str, Any], run_id: str, fingerprint: str) -> None:
-    """Refuse to go on with other images or another split than the run was trained on: test items would leak.
-
-    Raises:
-        LensError: the fingerprint is not the one that the run recorded.
-    """
-    recorded = run_tags(config["logger"]["uri"], run_id).get("data.fingerprint", fingerprint)
-    if recorded != fingerprint:
-        raise LensError(
-            f"The images or their split are not those that run {run_id} was trained on (fingerprint {fingerprint[:8]}, "
-            f"then {recorded[:8]}); start a new run."
-        )

@@ -119,6 +119,22 @@ def test_evaluate_gives_the_runs_own_figures_again(sweep: Sweep) -> None:
     assert "evaluation/index/test/precision_at_1" in logged and "evaluation/own/val/precision_at_1" in logged
 
 
+def test_other_images_are_not_taken_for_the_runs_own(sweep: Sweep, shoes: Path) -> None:
+    folder = sweep.folder / "photos"
+    shutil.copytree(shoes / "images", folder)
+    words = ["model=autoencoder_tiny", "data=folder", f"data.root={folder}", "data.image_size=32", "data.batch_size=8",
+             "trainer.max_epochs=1", "trainer.progress=false", "data.split_by=item"]  # fmt: skip
+    output = command(sweep.folder, sweep.uri, str(ROOT / "train.py"), *words)
+    run_id = output.split()[-1]
+    shutil.rmtree(ROOT / "runs" / run_id)  # as on another machine: a resume fetches the checkpoints
+    next(folder.rglob("*.jpg")).unlink()
+    for program, more in (("evaluate.py", f"run={run_id}"), ("train.py", f"resume={run_id}")):
+        longer = ["trainer.max_epochs=2"] if program == "train.py" else []
+        told = command(sweep.folder, sweep.uri, str(ROOT / program), more, *longer, status=2)
+        assert "not those that run" in told and "Traceback" not in told
+    shutil.rmtree(ROOT / "runs" / run_id, ignore_errors=True)
+
+
 def test_evaluate_scores_a_run_on_other_photographs(sweep: Sweep, shoes: Path) -> None:
     run_id = sweep.runs["vit_tiny"].info.run_id
     words = [f"run={run_id}", "data=folder", f"data.root={shoes / 'images'}", "out=other.json"]

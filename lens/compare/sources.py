@@ -10,7 +10,7 @@ import pandas as pd
 from lens.config import build
 from lens.index import from_vectors, load
 from lens.index.embedding import embed_all
-from lens.tracking import run_config
+from lens.tracking import check_same_data, run_config
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def embedded_run(uri: str, run_id: str, other: dict[str, Any] | None, split: str
         other: the configuration of other data.
 
     Raises:
-        LensError: the run kept no configuration or checkpoint, or the data cannot be read.
+        LensError: the run kept no configuration or checkpoint, the data cannot be read, or its own have changed.
     """
     from lens.compare.trained import load_model
     from lens.report import quiet_libraries
@@ -62,6 +62,8 @@ def embedded_run(uri: str, run_id: str, other: dict[str, Any] | None, split: str
     trained = run_config(uri, run_id)
     data = build(trained["data"] if other is None else other | {"image_size": trained["data"]["image_size"]})
     data.setup("test" if other is None else "predict")
+    if other is None:
+        check_same_data(uri, run_id, data.facts["fingerprint"])
     chosen = split or ("test" if other is None else None)
     rows = np.arange(len(data.catalogue)) if chosen is None else data.rows(chosen)
     model = load_model(uri, run_id, trained)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from lens.tracking.git import git_state
 from lens.tracking.outbox import send_unsent
-from lens.tracking.read import download, find_run, named_runs, run_config, run_metrics, run_tags, sweep_runs
+from lens.tracking.read import (
+    check_same_data,
+    download,
+    find_run,
+    named_runs,
+    run_config,
+    run_metrics,
+    run_tags,
+    sweep_runs,
+)
 from lens.tracking.runs import finish_parent, log_evaluation, start_parent
 from lens.tracking.store import prepare_store, project_folder, tracking_uri
 
@@ -16,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RunLogger",
+    "check_same_data",
     "download",
     "find_run",
     "finish_parent",

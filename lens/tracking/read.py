@@ -119,6 +119,19 @@ def run_config(uri: str, run_id: str) -> dict[str, Any]:
     return config
 
 
+def check_same_data(uri: str, run_id: str, fingerprint: str) -> None:
+    """Refuse to take other images, or another split, for those of a run: what it was trained on would be tested.
+
+    Raises LensError where the fingerprint is not the one that the run recorded.
+    """
+    recorded = run_tags(uri, run_id).get("data.fingerprint", fingerprint)
+    if recorded != fingerprint:
+        raise LensError(
+            f"The images or their split are not those that run {run_id} was trained on (fingerprint {fingerprint[:8]}, "
+            f"then {recorded[:8]}), so its test images cannot be told from its training images."
+        )
+
+
 def sweep_runs(uri: str, experiment: str, which: str) -> list[dict[str, Any]]:
     """Name, id, metrics and tags of a sweep's runs, oldest first; ``which`` is the parent's id, or ``last``.
 
