@@ -32,6 +32,8 @@ def train(cfg: DictConfig) -> float:
         raise LensError("trainer=ddp cannot run inside a sweep; start each run by torchrun, one at a time.")
     join_processes(strategy, config["trainer"].get("accelerator", "auto"))
 
+    if not 0 <= config["seed"] < 2**32:
+        raise LensError(f"seed={config['seed']}: give a whole number from 0 to {2**32 - 1}.")
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     augment = build(config["augment"]) if config.get("augment") else None
     data = build(config["data"], augment=augment, seed=config["seed"])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
@@ -91,4 +92,11 @@ def resumed(cfg: DictConfig) -> tuple[str, dict[str, Any], Path]:
             raise LensError(
                 f"Run {run_id} has no checkpoint to go on from; it was stopped too early."
             ) from error
+    epochs = config["trainer"].get("max_epochs", 10)
+    held = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+    done = held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if epochs < done:
+        raise LensError(
+            f"trainer.max_epochs={epochs}: run {run_id} has trained {done} epochs already; give a larger number."
+        )
     return run_id, config, checkpoint

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import DictConfig
 
 from lens.config import TrainConfig, check, compose_file, entry, plain
@@ -38,7 +39,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     from lens.tracking import RunLogger
 
     folder = tmp_path_factory.mktemp("store")
-    (folder / "last.ckpt").write_bytes(b"weights")
+    progress = {"epoch_progress": {"current": {"processed": 3}}}
+    torch.save({"loops": {"fit_loop": progress}}, folder / "last.ckpt")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     config = plain(compose_file(CONF, "train", [*VIT, "logger.uri=sqlite:///moved.db"]))
     old = {key: value for key, value in config.items() if key not in ("model_name", "monitor", "augment")}
@@ -94,7 +96,7 @@ def test_settings_beside_resume_change_the_stored_ones(store: Store, resume: Res
     status, err, made = resume("resume=killed", *words, "trainer.limit_train_batches=2")
     assert (status, err) == (0, "")
     config = made["config"]
-    assert made["run_id"] == store.killed and Path(made["checkpoint"]).read_bytes() == b"weights"
+    assert made["run_id"] == store.killed and torch.load(made["checkpoint"])["loops"]
     assert config["model"]["_target_"].startswith("lens.models.vit.")
     assert config["data"]["path"] == "b, c.csv" and config["model"]["mask_ratio"] == 0.3
     assert config["callbacks"]["retrieval"]["ks"] == [1, 2] and config["trainer"]["limit_train_batches"] == 2
@@ -135,6 +137,7 @@ MISTAKES = [
     (["resume=ended"], "is finished; to train it longer give trainer.max_epochs=N"),
     (["resume=odd"], "cannot be used: model.heads_per_layer: no such setting"),
     (["resume=empty"], "no checkpoint to go on from"),
+    (["trainer.max_epochs=2"], "has trained 3 epochs already"),
     (["logger.experiment=toys"], "There is no experiment 'toys'"),
 ]
 
