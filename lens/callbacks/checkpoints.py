@@ -111,9 +111,7 @@ class Interruption(Checkpoint):
 
     def _leave(self, trainer: pl.Trainer) -> None:
         stop = self._received is not None
-        if (
-            trainer.world_size > 1
-        ):  # processes hear of it at different steps, and a checkpoint takes all of them
+        if trainer.world_size > 1:  # processes hear of it at different steps; a checkpoint takes all
             stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
         if stop:
             trainer.save_checkpoint(self.path)

@@ -94,11 +94,11 @@ class ContrastiveCLIP(pl.LightningModule):
         (self.network, self.tokens), self.weights_source = build_network(config, weights, stem)
         logit_scale = torch.tensor(math.log(1 / temperature))
         self.network.logit_scale = nn.Parameter(logit_scale, requires_grad=learn_temperature)
-        if self.weights_source != "random":
-            self._freeze(freeze or [])
-        elif freeze or any(self.rates.values()):
-            log.warning("CLIP starts from random weights: no part is frozen, and all train at learning_rate.")
+        self._unprotected = self.weights_source == "random" and bool(freeze or any(self.rates.values()))
+        if self._unprotected:
             self.rates = {}
+        else:
+            self._freeze(freeze or [])
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
@@ -169,6 +169,10 @@ class ContrastiveCLIP(pl.LightningModule):
         clamp_logit_scale_(self.network.logit_scale)
 
     def configure_optimizers(self) -> Any:
+        if (
+            self._unprotected
+        ):  # said here, where a training begins: an evaluation builds the network at random too
+            log.warning("CLIP starts from random weights: no part is frozen, and all train at learning_rate.")
         groups: dict[str, list[nn.Parameter]] = {"vision": [], "text": [], "rest": []}
         for name, parameter in self.network.named_parameters():
             tower = name.split("_model.")[0] if "_model." in name else "rest"

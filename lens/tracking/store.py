@@ -23,8 +23,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# The UI opens an experiment of unknown kind as one about language models.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _SCHEMES = ("sqlite://", "postgresql", "mysql", "mssql", "http://", "https://", "databricks")
 
 
@@ -131,7 +129,7 @@ def _experiment_id(mlflow: "MlflowClient", experiment: str, path: Path | None) -
         # By default artefacts go to the working directory of whoever comes first.
         location = (path.parent / "mlartifacts").as_uri() if path is not None else None
         try:
-            return str(mlflow.create_experiment(experiment, artifact_location=location, tags=_KIND))
+            return str(mlflow.create_experiment(experiment, artifact_location=location))
         except Exception:  # another machine was quicker
             found = mlflow.get_experiment_by_name(experiment)
             if found is None:
