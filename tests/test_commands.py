@@ -120,17 +120,17 @@ def test_evaluate_gives_the_runs_own_figures_again(sweep: Sweep) -> None:
 
 
 def test_other_images_are_not_taken_for_the_runs_own(sweep: Sweep, shoes: Path) -> None:
-    folder = sweep.folder / "photos"
+    folder, uri = sweep.folder / "photos", f"sqlite:///{sweep.folder / 'other.db'}"
     shutil.copytree(shoes / "images", folder)
     words = ["model=autoencoder_tiny", "data=folder", f"data.root={folder}", "data.image_size=32", "data.batch_size=8",
              "trainer.max_epochs=1", "trainer.progress=false", "data.split_by=item"]  # fmt: skip
-    output = command(sweep.folder, sweep.uri, str(ROOT / "train.py"), *words)
+    output = command(sweep.folder, uri, str(ROOT / "train.py"), *words)
     run_id = output.split()[-1]
     shutil.rmtree(ROOT / "runs" / run_id)  # as on another machine: a resume fetches the checkpoints
     next(folder.rglob("*.jpg")).unlink()
     for program, more in (("evaluate.py", f"run={run_id}"), ("train.py", f"resume={run_id}")):
         longer = ["trainer.max_epochs=2"] if program == "train.py" else []
-        told = command(sweep.folder, sweep.uri, str(ROOT / program), more, *longer, status=2)
+        told = command(sweep.folder, uri, str(ROOT / program), more, *longer, status=2)
         assert "not those that run" in told and "Traceback" not in told
     shutil.rmtree(ROOT / "runs" / run_id, ignore_errors=True)
 
