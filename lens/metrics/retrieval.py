@@ -2,9 +2,9 @@
 
 For one query: the *gallery* is every gallery item whose id differs from the query's id; an item is *relevant*
 when its label equals the query's; R is the number of relevant items. Items are ranked by falling cosine.
-Items of equal cosine (equal after rounding to 2^-20, about 1e-6) are ranked pessimistically: irrelevant ones
-first. So a model that maps everything to one point scores 0 wherever there are enough irrelevant items, not
-1. Queries with R = 0 have no right answer; they are left out of every mean, and counted.
+Items of equal cosine (equal after rounding to 2^-20, about 1e-6) have no order of their own: a score is its mean
+over all their orders, or that of the worst order. Queries with R = 0 have no right answer; they are left out of
+every mean, and counted.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from lens.metrics.formulas import chance_scores, first_scores, metric_names, rank_scores
+from lens.metrics.ranking import Ranks, Search, first_ranks, make_search, workspace
 from lens.metrics.similarity import (
     COSINE_STEPS,
     DEFAULT_BUDGET,
@@ -28,11 +29,8 @@ from lens.metrics.similarity import (
     spans,
     unit_integers,
 )
+from lens.metrics.ties import Ties, worth
 
-# A key is 2 * cosine steps + (1 if irrelevant), so that sorting keys sorts by cosine and puts irrelevant
-# items first among equals; the lowest bit tells relevance afterwards. Excluded items get the lowest odd key:
-# last, and irrelevant.
-_EXCLUDED = torch.iinfo(torch.int32).min + 1
 _NO_NEIGHBOUR = torch.iinfo(torch.int64).min
 _LOW_32_BITS = 2**32 - 1
 
@@ -45,6 +43,9 @@ class RetrievalScores:
     per_query: name to float64 [queries], one value per counted query, in the order of the queries.
     counted: bool [Q], which queries have a relevant item.
     queries, excluded_queries: how many are counted and how many are not.
+    chance: name to the mean that a gallery in random order has in expectation; a constant embedding scores it.
+    tied_queries: counted queries of which the order of ties can change a figure: a tie group that holds relevant
+        and irrelevant items begins within the first max(largest k, R) ranks, or has the first relevant item.
     """
 
     metrics: dict[str, float]
@@ -52,6 +53,8 @@ class RetrievalScores:
     counted: np.ndarray
     queries: int
     excluded_queries: int
+    chance: dict[str, float]
+    tied_queries: int
 
 
 def retrieval_scores(
@@ -63,6 +66,7 @@ def retrieval_scores(
     gallery_ids: Integers | None = None,
     *,
     ks: Sequence[int] = (1, 5, 10),
+    ties: Ties = "expected",
     budget_bytes: int = DEFAULT_BUDGET,
     device: torch.device | str | None = None,
 ) -> RetrievalScores:
@@ -77,20 +81,30 @@ def retrieval_scores(
     - ``recall_at_k``: relevant items among the first k, divided by R. (Metric-learning papers call hit@k
       "recall@k".)
     - ``hit_at_k``: 1 if a relevant item is among the first k, else 0.
+    - ``map_at_k``: the sum over ranks i = 1..k of precision_at_i · [item i is relevant], divided by min(k, R). The
+      field also divides by R, and by the relevant items found.
+    - ``ndcg_at_k``: the sum over ranks i = 1..k of [item i is relevant] / log2(i + 1), divided by the same sum for
+      a ranking whose first min(k, R) items are relevant (Järvelin and Kekäläinen 2002, with gains 0 and 1).
     - ``r_precision``: relevant items among the first R, divided by R.
     - ``map_at_r``: (1/R) · sum over ranks i = 1..R of precision_at_i · [item i is relevant] (Musgrave,
       Belongie and Lim 2020, "A Metric Learning Reality Check").
+    - ``mrr``: 1 / the rank of the first relevant item in the whole ranking, however far down.
 
-    Working memory, on the computing device (default: that of the query embeddings), stays inside
-    `budget_bytes` by the formula of `lens.metrics.similarity.chunk_sizes`, where M is the larger of the
-    largest k and the largest R. Labels, ids and results take some 100 bytes per item beside it. The result
-    does not depend on the chunks.
+    With ``ties="expected"`` each is the exact expectation over all orders of the items of equal cosine (the
+    formulas are in `lens.metrics.ties`), so a constant embedding scores what chance scores. With "pessimistic"
+    irrelevant items come first among equals: a lower bound.
+
+    Working memory, on the computing device (default: that of the query embeddings), stays inside `budget_bytes`
+    by the formula of `lens.metrics.ranking.workspace_sizes`, whose depth is the larger of the largest k and the
+    largest R. Labels, ids and results take some 200 bytes per item beside it. The result does not depend on the chunks.
 
     Raises ValueError for wrong shapes or types, and for embeddings that are NaN, infinite or zero, naming the
     rows.
     """
     if not ks or min(ks) < 1:
         raise ValueError(f"ks must be one or more positive numbers, not {list(ks)}")
+    if ties not in ("expected", "pessimistic"):
+        raise ValueError(f"ties must be 'expected' or 'pessimistic', not {ties!r}")
     queries = gallery = make_side("query", query_embeddings, query_ids, query_labels)
     if gallery_embeddings is not None and gallery_labels is not None and gallery_ids is not None:
         gallery = make_side("gallery", gallery_embeddings, gallery_ids, gallery_labels)
@@ -98,23 +112,47 @@ def retrieval_scores(
         raise ValueError("a gallery needs embeddings, labels and ids: give all three or none")
     place = computing_device(query_embeddings, device)
     _check(queries, gallery, place, budget_bytes)
+    search = make_search(queries, gallery, place)
+    counted = search.relevant > 0
+    per_query, tied = _score_queries(search, np.flatnonzero(counted), ks, ties, budget_bytes)
+    some = bool(counted.any())
+    return RetrievalScores(
+        metrics={name: float(values.mean()) if some else float("nan") for name, values in per_query.items()},
+        per_query=per_query,
+        counted=counted,
+        queries=int(counted.sum()),
+        excluded_queries=int((~counted).sum()),
+        chance=chance_scores(search.available[counted], search.relevant[counted], ks),
+        tied_queries=tied,
+    )
 
-    relevant = _relevant_items(queries, gallery)
-    counted = relevant > 0
-    rows = np.flatnonzero(counted)
-    names = [f"{name}_at_{k}" for name in ("precision", "recall", "hit") for k in ks]
-    per_query = {name: np.empty(len(rows)) for name in [*names, "r_precision", "map_at_r"]}
-    kept = min(len(gallery), max(*ks, int(relevant.max(initial=0))))
-    q, g = chunk_sizes(len(rows), len(gallery), queries.width, kept, budget_bytes)
-    for span in spans(len(rows), q):
-        total = torch.from_numpy(relevant[rows[span]]).to(place)
-        hits = _ranked_relevance(queries, rows[span], gallery, kept, g, place)
-        for name, values in _scores(hits, total, ks).items():
-            per_query[name][span] = values.cpu().numpy()
-    metrics = {
-        name: float(values.mean()) if len(rows) else float("nan") for name, values in per_query.items()
-    }
-    return RetrievalScores(metrics, per_query, counted, len(rows), len(counted) - len(rows))
+
+def _score_queries(
+    search: Search, rows: np.ndarray, ks: Sequence[int], ties: Ties, budget_bytes: int
+) -> tuple[dict[str, np.ndarray], int]:
+    """Every metric, float64 [len(rows)], of the queries `rows`, which have R > 0; and how many depend on ties."""
+    per_query = {name: np.empty(len(rows)) for name in metric_names(ks)}
+    first, tied = np.empty((len(rows), 3), np.int64), 0
+    # Queries of like R together, so that few rank deeper than they need.
+    order = np.argsort(search.relevant[rows], kind="stable")
+    reach = np.maximum(search.relevant[rows], max(ks))
+    deepest = int(min(len(search.gallery), reach.max(initial=1)))
+    space = workspace(search, len(rows), deepest, budget_bytes)
+    for span in spans(len(rows), len(space.keys)):
+        chunk = order[span]
+        depth = int(min(len(search.gallery), reach[chunk[-1]]))
+        ranks = first_ranks(search, rows[chunk], depth, space)
+        for piece in spans(len(chunk), space.lines):
+            places = chunk[piece]
+            part = worth(
+                Ranks(ranks.keys[piece], ranks.last[piece], ranks.first[piece]), reach[places], depth, ties
+            )
+            for name, values in rank_scores(part, search.relevant[rows[places]], ks).items():
+                per_query[name][places] = values
+            first[places] = part.first
+            tied += int(part.tied.sum())
+    per_query.update(first_scores(first, ks))
+    return per_query, tied
 
 
 def retrieval_scores_by_role(
@@ -124,6 +162,7 @@ def retrieval_scores_by_role(
     roles: np.ndarray,
     *,
     ks: Sequence[int] = (1, 5, 10),
+    ties: Ties = "expected",
 ) -> RetrievalScores:
     """Score one set of N items: its queries against its gallery, or each item against all others.
 
@@ -131,7 +170,7 @@ def retrieval_scores_by_role(
     ValueError also where the roles leave no query or no gallery.
     """
     if not (roles != "").any():
-        return retrieval_scores(embeddings, labels, ids, ks=ks)
+        return retrieval_scores(embeddings, labels, ids, ks=ks, ties=ties)
     query, gallery = np.flatnonzero(roles != "gallery"), np.flatnonzero(roles != "query")
     if not len(query) or not len(gallery):
         raise ValueError("the roles leave no query or no gallery item")
@@ -143,6 +182,7 @@ def retrieval_scores_by_role(
         labels[gallery],
         ids[gallery],
         ks=ks,
+        ties=ties,
     )
 
 
@@ -187,62 +227,6 @@ def _check(queries: Side, gallery: Side, device: torch.device, budget_bytes: int
     check_directions(queries, device, budget_bytes)
     if gallery is not queries:
         check_directions(gallery, device, budget_bytes)
-
-
-def _relevant_items(queries: Side, gallery: Side) -> np.ndarray:
-    """R of each query, int64 [Q]: gallery items of its label, less those of its label that carry its id."""
-    assert queries.labels is not None and gallery.labels is not None
-    labels = np.unique(np.concatenate([queries.labels, gallery.labels]), return_inverse=True)[1]
-    ids = np.unique(np.concatenate([queries.ids, gallery.ids]), return_inverse=True)[1]
-    pairs = labels * np.int64(len(ids)) + ids
-    split = len(queries)
-    own = _occurrences(pairs[:split], pairs[split:])
-    of_label = _occurrences(labels[:split], labels[split:])
-    relevant: np.ndarray = of_label - own
-    return relevant
-
-
-def _occurrences(wanted: np.ndarray, among: np.ndarray) -> np.ndarray:
-    ordered = np.sort(among)
-    first = np.searchsorted(ordered, wanted, "left")
-    count: np.ndarray = np.searchsorted(ordered, wanted, "right") - first
-    return count
-
-
-def _ranked_relevance(
-    queries: Side, rows: np.ndarray, gallery: Side, kept: int, step: int, device: torch.device
-) -> Tensor:
-    """Whether the item at each rank is relevant, bool [len(rows), kept], best rank first."""
-    assert queries.labels is not None and gallery.labels is not None
-    vectors = unit_integers(queries, rows, device)
-    ids = torch.from_numpy(queries.ids[rows]).to(device)[:, None]
-    labels = torch.from_numpy(queries.labels[rows]).to(device)[:, None]
-    best = torch.empty(len(rows), 0, dtype=torch.int32, device=device)
-    for span in spans(len(gallery), step):
-        steps = cosine_steps(vectors, unit_integers(gallery, span, device))
-        keys = steps.mul_(2).to(torch.int32)
-        del steps
-        keys += labels != torch.from_numpy(gallery.labels[span]).to(device)
-        keys.masked_fill_(ids == torch.from_numpy(gallery.ids[span]).to(device), _EXCLUDED)
-        keys = torch.cat([best, keys], dim=1)
-        best = keys.topk(min(kept, keys.shape[1]), dim=1, sorted=False).values
-    return (best.sort(dim=1, descending=True).values & 1) == 0
-
-
-def _scores(hits: Tensor, total: Tensor, ks: Sequence[int]) -> dict[str, Tensor]:
-    """Per-query scores, float64 [q], from ranked relevance [q, M] and the number of relevant items [q]."""
-    scores: dict[str, Tensor] = {}
-    for k in ks:
-        found = hits[:, :k].sum(dim=1).double()
-        scores[f"precision_at_{k}"] = found / k
-        scores[f"recall_at_{k}"] = found / total
-        scores[f"hit_at_{k}"] = (found > 0).double()
-    rank = torch.arange(1, hits.shape[1] + 1, device=hits.device)
-    hits = hits & (rank <= total[:, None])
-    scores["r_precision"] = hits.sum(dim=1).double() / total
-    precision = hits.cumsum(dim=1, dtype=torch.float64).div_(rank)
-    scores["map_at_r"] = precision.mul_(hits).sum(dim=1) / total
-    return scores
 
 
 def _nearest_keys(

@@ -71,17 +71,29 @@ def computing_device(embeddings: Embeddings, device: torch.device | str | None) 
     return torch.device("cpu") if chosen.type == "mps" else chosen
 
 
-def load_rows(side: Side, rows: slice | np.ndarray, device: torch.device) -> Tensor:
-    """Rows as float64 [n, D] on the device, always a copy."""
+def load_rows(
+    side: Side, rows: slice | np.ndarray, device: torch.device, into: Tensor | None = None
+) -> Tensor:
+    """Rows as float64 [n, D] on the device, always a copy; in the first n rows of `into` where it is given."""
     chosen = side.embeddings[rows]
+    if into is None:
+        into = torch.empty(chosen.shape, dtype=torch.float64, device=device)
+    block = into[: len(chosen)]
     if isinstance(chosen, Tensor):
-        return chosen.detach().to(device, torch.float64, copy=True)
-    return torch.from_numpy(np.array(chosen, dtype=np.float64)).to(device)
+        # To the device first: not every device has float64.
+        block.copy_(chosen.detach().to(device))
+    elif device.type == "cpu":
+        np.copyto(block.numpy(), chosen)
+    else:
+        block.copy_(torch.from_numpy(np.array(chosen, dtype=np.float64)))
+    return block
 
 
-def unit_integers(side: Side, rows: slice | np.ndarray, device: torch.device) -> Tensor:
-    """Unit vectors in steps of 2^-26: float64 [n, D] holding integers."""
-    block = load_rows(side, rows, device)
+def unit_integers(
+    side: Side, rows: slice | np.ndarray, device: torch.device, into: Tensor | None = None
+) -> Tensor:
+    """Unit vectors in steps of 2^-26: float64 [n, D] holding integers; `into` as in `load_rows`."""
+    block = load_rows(side, rows, device, into)
     block /= torch.linalg.vector_norm(block, dim=1, keepdim=True)
     return block.mul_(COMPONENT_STEPS).round_()
 
