@@ -112,19 +112,21 @@ class MaskedPatchViT(pl.LightningModule):
             target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()
         return target
 
-    def reconstruct(self, images: Tensor) -> Tensor | None:
-        """Images [B, 3, H, W] with the masked patches as predicted; None where targets are normalised."""
+    def masked_patches(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What is hidden of images [B, 3, H, W], bool [B, H, W], and the prediction of all patches, [B, 3, H, W].
+
+        The same patches are hidden each time. None where targets are normalised: their colours are not known then.
+        """
         if self.normalise_targets:
             return None
-        patches = patch_targets(images, self.patch_size)
+        rows, columns = (side // self.patch_size for side in images.shape[-2:])
         generator = torch.Generator().manual_seed(VALIDATION_MASK_SEED)
-        mask = random_mask(len(images), patches.shape[1], self.mask_ratio, generator=generator).to(
+        mask = random_mask(len(images), rows * columns, self.mask_ratio, generator=generator).to(
             images.device
         )
-        filled = torch.where(mask[..., None], self.decoder(self(images, mask)).float(), patches)
-        side = images.shape[-1] // self.patch_size
-        grid = filled.transpose(1, 2).unflatten(2, (images.shape[-2] // self.patch_size, side))
-        return F.pixel_shuffle(grid, self.patch_size)
+        grid = self.decoder(self(images, mask)).float().transpose(1, 2).unflatten(2, (rows, columns))
+        hidden = mask.unflatten(1, (rows, columns)).repeat_interleave(self.patch_size, 1)
+        return hidden.repeat_interleave(self.patch_size, 2), F.pixel_shuffle(grid, self.patch_size)
 
     def configure_optimizers(self) -> Any:
         total = int(self.trainer.estimated_stepping_batches)

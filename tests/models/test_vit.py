@@ -7,6 +7,7 @@ from torch.nn.functional import normalize
 from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
 
 from lens.errors import LensError
+from lens.losses.masked_patch import patch_targets
 from lens.models.vit import MaskedPatchViT
 
 IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -66,12 +67,19 @@ def test_training_hides_other_patches_each_time_and_evaluation_the_same() -> Non
     assert torch.equal(state, torch.get_rng_state()), "evaluation draws from the training's numbers"
 
 
-def test_reconstruction_changes_masked_patches_only() -> None:
-    rebuilt = small(mask_ratio=0.25).reconstruct(IMAGES)
-    assert rebuilt.shape == IMAGES.shape
-    changed = (rebuilt != IMAGES).any(1).unfold(1, 8, 8).unfold(2, 8, 8).flatten(3).any(3).flatten(1)
-    assert changed.sum(1).tolist() == [4] * 4
-    assert small(normalise_targets=True).reconstruct(IMAGES) is None
+def test_the_hidden_patches_are_the_ones_that_were_not_seen_and_the_prediction_is_the_decoders() -> None:
+    model = small(mask_ratio=0.25).eval()
+    hidden, predicted = model.masked_patches(IMAGES)
+    assert hidden.dtype == torch.bool and hidden.shape == (4, 32, 32) and predicted.shape == IMAGES.shape
+    patches = hidden.unfold(1, 8, 8).unfold(2, 8, 8).flatten(3)
+    assert (
+        torch.equal(patches.any(3), patches.all(3)) and patches.all(3).flatten(1).sum(1).tolist() == [4] * 4
+    )
+    mask = patches.all(3).flatten(1)
+    torch.testing.assert_close(patch_targets(predicted, 8), model.decoder(model(IMAGES, mask)))
+    changed = torch.where(hidden[:, None], 1 - IMAGES, IMAGES)
+    torch.testing.assert_close(model.masked_patches(changed)[1], predicted), "it saw what is called hidden"
+    assert small(normalise_targets=True).masked_patches(IMAGES) is None
 
 
 @pytest.mark.parametrize(
