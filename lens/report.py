@@ -5,18 +5,22 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 
 def print_scores(name: str, scores: Mapping[str, float], folder: Path, run_id: str | None) -> None:
-    """The test scores of one run as a table, and where its files are."""
-    table = Table(title=f"{name} on {int(scores.get('test/queries', 0))} test queries")
+    """The test scores of one run as a table, with their 95 % intervals, and where its files are."""
+    table = Table(title=f"{name} on {int(scores.get('test/queries', 0))} test queries", box=box.SIMPLE_HEAD)
     table.add_column("metric")
     table.add_column("test", justify="right")
+    table.add_column("95 % interval", justify="right")
     for key, value in scores.items():
-        if key.startswith("test/") and "queries" not in key:
-            table.add_row(key.removeprefix("test/"), f"{value:.4f}")
+        if key.startswith("test/") and not key.endswith(("queries", "_low", "_high")):
+            low, high = scores.get(f"{key}_low"), scores.get(f"{key}_high")
+            beside = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+            table.add_row(key.removeprefix("test/"), f"{value:.4f}", beside)
     console = Console(soft_wrap=True)
     console.print(table)
     console.print(

@@ -19,6 +19,7 @@ from lens.callbacks.checkpoints import (
     StepCheckpoint,
 )
 from lens.callbacks.retrieval import RetrievalEvaluation
+from lens.callbacks.watch import OverfitWatch
 from lens.errors import LensError
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def agree(value: str | None) -> str | None:
 
 
 def check_monitor(monitor: str, callbacks: list[pl.Callback]) -> None:
-    """Refuse a metric that no callback will log. Raises LensError with the nearest one that is."""
+    """Refuse a metric that no callback will log, also for watching. Raises LensError with the nearest one that is."""
     known = [name for part in callbacks if isinstance(part, RetrievalEvaluation) for name in part.names]
     if not known:
         raise LensError("The best checkpoint is chosen by callbacks.retrieval; it cannot be turned off.")
@@ -86,6 +87,13 @@ def check_monitor(monitor: str, callbacks: list[pl.Callback]) -> None:
         raise LensError(
             f"monitor={monitor}: no validation metric of that name; nearest is {nearest} ({', '.join(known)})."
         )
+    for part in callbacks:
+        if isinstance(part, OverfitWatch) and f"val/{part.metric}" not in known:
+            nearest = difflib.get_close_matches(f"val/{part.metric}", known, 1, 0.0)[0].removeprefix("val/")
+            raise LensError(
+                f"callbacks.overfit.metric={part.metric}: no retrieval metric of that name; nearest is {nearest}; "
+                "or set callbacks.overfit=null."
+            )
 
 
 def build_trainer(

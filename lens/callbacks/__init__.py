@@ -5,11 +5,14 @@ from lens.callbacks.export import ExportIndex
 from lens.callbacks.pictures import Pictures
 from lens.callbacks.retrieval import RetrievalEvaluation
 from lens.callbacks.speed import Speed
+from lens.callbacks.watch import CollapseWatch, OverfitWatch
 
 __all__ = [
     "AtomicCheckpointIO",
+    "CollapseWatch",
     "ExportIndex",
     "Interruption",
+    "OverfitWatch",
     "Pictures",
     "RandomState",
     "RetrievalEvaluation",

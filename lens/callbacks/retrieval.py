@@ -8,14 +8,22 @@ import pytorch_lightning as pl
 from lens.data.module import ShoppingData
 from lens.errors import LensError
 from lens.index.embedding import embed_all
-from lens.metrics import RetrievalScores, retrieval_scores_by_role
+from lens.metrics import RetrievalScores, intervals, metric_names, retrieval_scores_by_role
+from lens.metrics.space import embedding_space
+
+GAP = "precision_at_1"
+"""The retrieval metric whose gap is logged."""
 
 
 class RetrievalEvaluation(pl.Callback):
     """Logs ``val/precision_at_1`` and its like; early stopping and the choice of the checkpoint go by them.
 
+    Of validation and test also the shape of the embedding space (`lens.metrics.space`), from the same vectors. And how
+    far train and validation are apart: ``gap/precision_at_1`` is train less validation, ``gap/loss`` validation less
+    the mean of the training steps of the epoch (which saw augmented pictures and weights that still changed).
+
     Args:
-        ks: the cut-offs of precision, recall and hit.
+        ks: the cut-offs of precision, recall, hit, map and ndcg.
         train: follow a fixed sample of the training items too.
     """
 
@@ -23,25 +31,46 @@ class RetrievalEvaluation(pl.Callback):
         if not ks or min(ks) < 1:
             raise LensError(f"callbacks.retrieval.ks={list(ks)}: give one or more numbers from 1.")
         self.ks, self.train = ks, train
+        self._validated = False
 
     @property
     def names(self) -> list[str]:
         """The validation metrics that can choose a checkpoint."""
-        found = [f"{name}_at_{k}" for name in ("precision", "recall", "hit") for k in self.ks]
-        return [f"val/{name}" for name in (*found, "r_precision", "map_at_r")]
+        return [f"val/{name}" for name in metric_names(self.ks)]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validated = False
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
             return
         data = _data(trainer)
-        self._log(trainer, pl_module, "val", data.rows("val"))
+        val = self._log(trainer, pl_module, "val", data.rows("val")).metrics
+        self._validated = True
         if self.train:
-            self._log(trainer, pl_module, "train", train_sample(data))
+            train = self._log(trainer, pl_module, "train", train_sample(data)).metrics
+            if GAP in val:
+                pl_module.log(f"gap/{GAP}", train[GAP] - val[GAP], batch_size=1)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Here, since the mean of the epoch's steps is not known before. Of an epoch without validation there is none.
+        known = trainer.callback_metrics
+        if self._validated and {"val/loss", "train/loss_epoch"} <= known.keys():
+            pl_module.log("gap/loss", known["val/loss"] - known["train/loss_epoch"])
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        scores = self._log(trainer, pl_module, "test", _data(trainer).rows("test"))
-        pl_module.log("test/queries", float(scores.queries))
+        data = _data(trainer)
+        rows = data.rows("test")
+        scores = self._log(trainer, pl_module, "test", rows)
         pl_module.log("test/excluded_queries", float(scores.excluded_queries))
+        queries = rows[data.catalogue.table["role"].to_numpy(dtype=str)[rows] != "gallery"]
+        found = intervals(scores.per_query, data.labels["product"][queries[scores.counted]])
+        limits = {
+            f"test/{name}_{end}": getattr(one, end) for name, one in found.items() for end in ("low", "high")
+        }
+        pl_module.log_dict(
+            {name: value for name, value in limits.items() if np.isfinite(value)}, batch_size=1
+        )
 
     def _log(self, trainer: pl.Trainer, pl_module: Any, side: str, rows: np.ndarray) -> RetrievalScores:
         data = _data(trainer)
@@ -52,8 +81,10 @@ class RetrievalEvaluation(pl.Callback):
                 "model.learning_rate, or set trainer.gradient_clip=1.0 or model.warmup_steps=100."
             )
         scores = score_rows(data, rows, vectors, self.ks)
-        values = {f"{side}/{name}": value for name, value in scores.metrics.items()}
-        pl_module.log_dict(values, batch_size=1)
+        values = {**scores.metrics, "queries": float(scores.queries)}
+        if side != "train":
+            values |= embedding_space(vectors, data.labels[data.relevance][rows])
+        pl_module.log_dict({f"{side}/{name}": value for name, value in values.items()}, batch_size=1)
         return scores
 
 

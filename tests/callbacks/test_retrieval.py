@@ -8,13 +8,16 @@ import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 
-from lens.callbacks.pictures import Pictures, neighbour_figure, reconstructions
-from lens.callbacks.retrieval import embed_rows, score_rows, train_sample
+from lens.callbacks.retrieval import RetrievalEvaluation, embed_rows, score_rows, train_sample
 from lens.data import module
 from lens.data.module import ShoppingData
 from lens.data.sources import read_manifest, read_rendered
+from lens.metrics import metric_names
+from lens.metrics.space import SPACE_NAMES, embedding_space
+from lens.models.resnet import TripletResNet
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +42,6 @@ class Flat(pl.LightningModule):
 
     def embed_images(self, images: torch.Tensor) -> torch.Tensor:
         return nn.functional.normalize(self.dropout(images.flatten(1)), dim=1)
-
-    def reconstruct(self, images: torch.Tensor) -> torch.Tensor | None:
-        return images.flip(-1)
 
 
 def trainer_of(data: ShoppingData, logger: Any = None) -> Any:
@@ -103,37 +103,74 @@ def test_the_followed_training_rows_stay_the_same(data: ShoppingData) -> None:
     np.testing.assert_array_equal(train_sample(data), data.rows("train"))
 
 
-class Album:
-    def __init__(self) -> None:
-        self.figures: dict[str, Any] = {}
+class Counting(TripletResNet):
+    """Counts the pictures that are embedded."""
 
-    def log_figure(self, figure: Any, name: str) -> None:
-        self.figures[name] = figure
+    embedded = 0
 
-
-def test_two_figures_are_logged_after_the_test(data: ShoppingData, tmp_path: Path) -> None:
-    album = Album()
-    Pictures(queries=4, k=3).on_test_end(trainer_of(data, album), Flat())
-    assert set(album.figures) == {"pictures/neighbours.png", "pictures/reconstructions.png"}
-    for place, figure in enumerate(album.figures.values()):
-        figure.savefig(tmp_path / f"{place}.png")
-        assert (tmp_path / f"{place}.png").stat().st_size > 2000
-    assert len(album.figures["pictures/neighbours.png"].axes) == 4 * 4
+    def embed_images(self, images: torch.Tensor) -> torch.Tensor:
+        self.embedded += len(images)
+        return super().embed_images(images)
 
 
-def test_frames_tell_right_from_wrong_and_gaps_stay_empty(data: ShoppingData) -> None:
-    labels = data.labels["category"]
-    query = 0
-    right = int(np.flatnonzero(labels == labels[query])[1])
-    wrong = int(np.flatnonzero(labels != labels[query])[0])
-    figure = neighbour_figure(data, np.array([query]), np.array([[right, wrong, -1]]), np.zeros((1, 3)))
-    colours = [axis.title.get_color() for axis in figure.axes]
-    assert colours[0] == "black" and colours[1] == "#1a7f37" and colours[2] == "#cf222e"
-    assert not figure.axes[3].axison
+def followed(
+    data: ShoppingData, folder: Path, evaluation: RetrievalEvaluation, **how: Any
+) -> tuple[Any, pl.Trainer, pd.DataFrame]:
+    """A model trained for three epochs, its trainer, and all that was logged, a line a step."""
+    pl.seed_everything(0, verbose=False)
+    model = Counting("tiny", "random", learning_rate=1e-3)
+    logger = CSVLogger(folder)
+    trainer = pl.Trainer(
+        max_epochs=3, accelerator="cpu", logger=logger, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=2, log_every_n_steps=1, use_distributed_sampler=False,
+        callbacks=[evaluation], **how,
+    )  # fmt: skip
+    trainer.fit(model, data)
+    table = pd.read_csv(Path(logger.log_dir) / "metrics.csv").groupby("step").first()
+    return model, trainer, table.loc[table["train/loss_epoch"].notna()]
 
 
-def test_a_model_that_rebuilds_nothing_gives_no_figure(data: ShoppingData) -> None:
-    model = Flat()
-    model.reconstruct = lambda images: None  # type: ignore[method-assign]
-    assert reconstructions(model, data, np.array([0, 1])) is None
-    assert reconstructions(nn.Linear(1, 1), data, np.array([0])) is None
+def test_an_epoch_tells_how_far_train_and_validation_are_apart(data: ShoppingData, tmp_path: Path) -> None:
+    model, _, table = followed(data, tmp_path, RetrievalEvaluation((1, 5)))
+    assert len(table) == 3 and list(table["epoch"]) == [0, 1, 2]  # all of an epoch under one step
+    for name in ("precision_at_1", "loss"):
+        assert table[f"gap/{name}"].abs().max() > 0
+    np.testing.assert_allclose(
+        table["gap/precision_at_1"], table["train/precision_at_1"] - table["val/precision_at_1"], atol=1e-6
+    )
+    np.testing.assert_allclose(table["gap/loss"], table["val/loss"] - table["train/loss_epoch"], atol=1e-6)
+    assert set(table["train/queries"]) == {20} and set(table["val/queries"]) == {len(data.rows("val"))}
+    assert model.embedded == 3 * (20 + len(data.rows("val"))), "something was embedded twice"
+
+
+def test_the_shape_of_the_space_is_that_of_the_vectors_of_validation_and_test(
+    data: ShoppingData, tmp_path: Path
+) -> None:
+    model, trainer, table = followed(data, tmp_path, RetrievalEvaluation((1,)))
+    tested = trainer.test(model, data, verbose=False)[0]
+    for side, logged in (("val", table.iloc[-1]), ("test", tested)):
+        rows = data.rows(side)
+        vectors = embed_rows(trainer_of(data), model, rows)
+        expected = embedding_space(vectors, data.labels["category"][rows])
+        assert {name: logged[f"{side}/{name}"] for name in SPACE_NAMES} == pytest.approx(expected, rel=1e-4)
+    assert not any(f"train/{name}" in table for name in SPACE_NAMES)
+    assert tested["test/queries"] + tested["test/excluded_queries"] == len(data.rows("test"))
+
+
+def test_the_names_that_can_choose_a_checkpoint_are_those_logged(data: ShoppingData, tmp_path: Path) -> None:
+    evaluation = RetrievalEvaluation((1, 3))
+    _, trainer, _ = followed(data, tmp_path, evaluation)
+    own = {f"val/{name}" for name in (*SPACE_NAMES, "queries", "loss", "active_fraction", "d_pos", "d_neg")}
+    logged = {name for name in trainer.callback_metrics if name.startswith("val/")}
+    assert set(evaluation.names) == logged - own == {f"val/{name}" for name in metric_names((1, 3))}
+
+
+def test_what_was_not_measured_in_an_epoch_has_no_gap(data: ShoppingData, tmp_path: Path) -> None:
+    _, _, table = followed(data, tmp_path / "a", RetrievalEvaluation((1,)), check_val_every_n_epoch=2)
+    assert (
+        list(table["gap/loss"].notna()) == list(table["gap/precision_at_1"].notna()) == [False, True, False]
+    )
+    _, _, table = followed(data, tmp_path / "b", RetrievalEvaluation((5,)))
+    assert "gap/precision_at_1" not in table and table["gap/loss"].notna().all()
+    _, _, table = followed(data, tmp_path / "c", RetrievalEvaluation((1,), train=False))
+    assert "gap/precision_at_1" not in table and "train/precision_at_1" not in table
