@@ -3,17 +3,18 @@
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lens.config import TrainConfig, build, entry, plain
+from lens.config import TrainConfig, build, entry, job_name, plain
 from lens.errors import LensError
 
 
-def train(cfg: DictConfig) -> float:
-    """One run from configuration to index; returns the best value of ``monitor``, which a sweep optimises."""
+def train(cfg: DictConfig, watch: Any = None) -> float:
+    """One run from configuration to index; returns its best ``monitor``. The Watch of a search may cut it short."""
     import pytorch_lightning as pl
 
     from lens.callbacks import ExportIndex
@@ -24,6 +25,7 @@ def train(cfg: DictConfig) -> float:
 
     quiet_libraries()
     heed_sigterm()
+    cfg.name = job_name(cfg.name, cfg.model_name)
     run_id, checkpoint, config = None, None, plain(cfg)
     if config["resume"] is not None:
         run_id, config, checkpoint = resumed(cfg)
@@ -31,7 +33,6 @@ def train(cfg: DictConfig) -> float:
     if strategy.startswith("ddp") and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise LensError("trainer=ddp cannot run inside a sweep; start each run by torchrun, one at a time.")
     join_processes(strategy, config["trainer"].get("accelerator", "auto"))
-
     if not 0 <= config["seed"] < 2**32:
         raise LensError(f"seed={config['seed']}: give a whole number from 0 to {2**32 - 1}.")
     pl.seed_everything(config["seed"], workers=True, verbose=False)
@@ -55,10 +56,9 @@ def train(cfg: DictConfig) -> float:
         folder = Path(agree(str(run_folder(run_id))) or "")
         if not resuming:
             stack.enter_context(hold(folder))
-        described = {
-            "name": config["model_name"], "target": config["model"]["_target_"], "config": config["model"],
-        }  # fmt: skip
-        callbacks.append(ExportIndex(folder / "index", described, run_id))
+        part = config["model"]
+        about = {"name": config["model_name"], "target": part["_target_"], "config": part}
+        callbacks += [ExportIndex(folder / "index", about, run_id), *([watch] if watch else [])]
         monitor = config["monitor"] if data.judgeable("val") else None
         trainer = build(config["trainer"], folder=folder, monitor=monitor, callbacks=callbacks, logger=logger)
         if logger:
@@ -70,6 +70,8 @@ def train(cfg: DictConfig) -> float:
         start = time.perf_counter()
         trainer.fit(model, data, ckpt_path=checkpoint, weights_only=None)
         seconds = time.perf_counter() - start
+        if watch and watch.pruned:  # neither tested nor exported
+            return max(watch.values)
         best = trainer.checkpoint_callback.best_model_path or folder / "checkpoints" / "last.ckpt"
         scores = trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=None)[0]
         if logger:
@@ -77,7 +79,7 @@ def train(cfg: DictConfig) -> float:
             logger.log_metrics(figures, trainer.global_step)
             logger.log_artifacts([folder / "checkpoints"], "checkpoints")
             logger.log_artifacts([folder / "index"], "index")
-    if trainer.is_global_zero:
+    if trainer.is_global_zero and not watch:
         print_scores(config["name"], scores, folder, run_id)
     return float(trainer.checkpoint_callback.best_model_score or 0.0)
 

@@ -8,19 +8,29 @@ knows no Hydra.
 from lens.config.build import build, plain
 from lens.config.check import check
 from lens.config.entry import entry
+from lens.config.job import given_folder, given_words, job
 from lens.config.preflight import compose_file
 from lens.config.resume import changed
-from lens.config.schema import EvaluateConfig, Node, Nodes, TrainConfig
+from lens.config.schema import EvaluateConfig, Node, Nodes, TrainConfig, TuneConfig
+from lens.config.search import Swept, read_words
+from lens.config.sweep import job_name
 
 __all__ = [
     "EvaluateConfig",
     "Node",
     "Nodes",
+    "Swept",
     "TrainConfig",
+    "TuneConfig",
     "build",
     "changed",
     "check",
     "compose_file",
     "entry",
+    "given_folder",
+    "given_words",
+    "job",
+    "job_name",
     "plain",
+    "read_words",
 ]

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from lens.config import words
 from lens.config.check import check
 from lens.config.preflight import COMPOSITION_ERRORS, preflight
-from lens.config.resume import hold_back
+from lens.config.search import composed_words
 from lens.errors import LensError
 
 Task = Callable[[DictConfig], Any]
@@ -33,7 +33,8 @@ def entry(task: Task, *, config_name: str, schema: type, config_path: Path) -> C
     """A `main()` that runs `task` under Hydra with a configuration checked against `schema`.
 
     Every job of a sweep is checked before the first starts. What `task` returns reaches Hydra's sweeper. Beside
-    `resume=RUN` the other settings are not composed: the task finds them as texts in `cfg.changes`.
+    `resume=RUN` the other settings are not composed: the task finds them as texts in `cfg.changes`. A schema with the
+    key `words` composes its own keys alone, and the task finds all other words in `cfg.words`.
     A user's mistake (also a LensError raised by the task) is one sentence on stderr and exit status 2; Ctrl-C
     is status 130; any other exception keeps its traceback. HYDRA_FULL_ERROR=1 shows that of mistakes too.
     """
@@ -58,7 +59,9 @@ def entry(task: Task, *, config_name: str, schema: type, config_path: Path) -> C
 def _run(task: Task, config_name: str, schema: type, config_path: Path) -> None:
     args = get_args_parser().parse_args()
     given = args.overrides
-    args.overrides = hold_back(args, schema, [path.name for path in config_path.iterdir() if path.is_dir()])
+    args.overrides = composed_words(
+        args, schema, [path.name for path in config_path.iterdir() if path.is_dir()]
+    )
     runs = _is_run(args)
     # A folder given by --config-path is Hydra's to find; the task still checks what comes out of it.
     if runs and args.config_path is None:

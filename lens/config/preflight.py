@@ -35,8 +35,8 @@ def compose_file(config_path: Path, config_name: str, overrides: Sequence[str] =
 
     Hydra's global state is left as it was. Raises LensError for what cannot be composed.
     """
-    with _opened(config_path) as hydra:
-        return _without_hydra(_compose(hydra, config_name, list(overrides), None))
+    with opened(config_path) as hydra:
+        return without_hydra(compose(hydra, config_name, list(overrides), None))
 
 
 def preflight(config_path: Path, config_name: str, args: Namespace, schema: type) -> None:
@@ -44,33 +44,41 @@ def preflight(config_path: Path, config_name: str, args: Namespace, schema: type
 
     Raises LensError at the first mistake.
     """
-    with _opened(config_path, args.config_dir) as hydra:
+    with opened(config_path, args.config_dir) as hydra:
         mode = RunMode.MULTIRUN if args.multirun else hydra.get_mode(config_name, args.overrides)
         jobs = [args.overrides]
         if mode == RunMode.MULTIRUN:
             jobs = _jobs(hydra, config_name, args.overrides, schema)
         for job in jobs:
-            cfg = _compose(hydra, config_name, job, schema)
-            with _as_job(cfg):
-                check(_without_hydra(cfg), schema)
+            cfg = compose(hydra, config_name, job, schema)
+            with as_job(cfg):
+                check(without_hydra(cfg), schema)
 
 
 @contextmanager
-def _opened(config_path: Path, config_dir: str | None = None) -> Iterator[Any]:
-    """Hydra, opened on the folder of YAML files; its global state is put back afterwards."""
-    with initialize_config_dir(str(config_path.resolve()), job_name="preflight", version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        if config_dir is not None:
-            search = hydra.config_loader.get_search_path()
-            folder = f"file://{Path(config_dir).resolve()}"
-            search.prepend(provider="command-line", path=folder, anchor=SearchPathQuery(provider="schema"))
-            hydra.config_loader.repository.initialize_sources(search)  # type: ignore[attr-defined]
-        yield hydra
+def opened(config_path: Path, config_dir: str | None = None) -> Iterator[Any]:
+    """Hydra, opened on the folder of YAML files; its global state, also of a running job, is put back afterwards."""
+    state = GlobalHydra.instance()
+    running = state.hydra
+    state.clear()
+    try:
+        with initialize_config_dir(str(config_path.resolve()), job_name="preflight", version_base="1.3"):
+            hydra = state.hydra
+            assert hydra is not None
+            if config_dir is not None:
+                search = hydra.config_loader.get_search_path()
+                folder = f"file://{Path(config_dir).resolve()}"
+                search.prepend(
+                    provider="command-line", path=folder, anchor=SearchPathQuery(provider="schema")
+                )
+                hydra.config_loader.repository.initialize_sources(search)  # type: ignore[attr-defined]
+            yield hydra
+    finally:
+        state.hydra = running
 
 
 @contextmanager
-def _as_job(cfg: DictConfig) -> Iterator[None]:
+def as_job(cfg: DictConfig) -> Iterator[None]:
     """Let `${hydra:...}` resolve as in a job that runs."""
     with read_write(cfg.hydra), open_dict(cfg.hydra):
         cfg.hydra.runtime.output_dir, cfg.hydra.job.id, cfg.hydra.job.num = ".", "0", 0
@@ -82,7 +90,7 @@ def _as_job(cfg: DictConfig) -> Iterator[None]:
         HydraConfig.instance().cfg = before
 
 
-def _without_hydra(cfg: DictConfig) -> DictConfig:
+def without_hydra(cfg: DictConfig) -> DictConfig:
     task: DictConfig = copy.deepcopy(cfg)
     with read_write(task), open_dict(task):
         del task["hydra"]
@@ -91,7 +99,7 @@ def _without_hydra(cfg: DictConfig) -> DictConfig:
 
 def _jobs(hydra: Any, config_name: str, overrides: list[str], schema: type) -> list[list[str]]:
     """The command line of every job, as Hydra's own sweeper makes them; none for another sweeper."""
-    cfg = _compose(hydra, config_name, overrides, schema, RunMode.MULTIRUN)
+    cfg = compose(hydra, config_name, overrides, schema, RunMode.MULTIRUN)
     if not str(OmegaConf.select(cfg, "hydra.sweeper._target_")).endswith(".BasicSweeper"):
         return []
     params = OmegaConf.to_container(OmegaConf.select(cfg, "hydra.sweeper.params") or OmegaConf.create())
@@ -105,7 +113,7 @@ def _jobs(hydra: Any, config_name: str, overrides: list[str], schema: type) -> l
     return [[*cfg.hydra.overrides.hydra, *job] for job in batch]
 
 
-def _compose(
+def compose(
     hydra: Any, config_name: str, overrides: list[str], schema: type | None, mode: RunMode = RunMode.RUN
 ) -> DictConfig:
     """Compose with Hydra, its own node included; `schema` serves the sentences."""
@@ -209,7 +217,7 @@ def _explain_setting(hydra: Any, config_name: str, parsed: list[Override], schem
         )
     except COMPOSITION_ERRORS:
         return None
-    raw = cast(dict[str, Any], OmegaConf.to_container(_without_hydra(cfg), resolve=False))
+    raw = cast(dict[str, Any], OmegaConf.to_container(without_hydra(cfg), resolve=False))
     guide = _guide(raw) if schema is None else list(allowed(raw, fields_of(schema)))
     for override in parsed:
         key = override.key_or_group

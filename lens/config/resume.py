@@ -27,7 +27,7 @@ def hold_back(args: Namespace, schema: type, groups: Collection[str]) -> list[st
     """
     hints = fields_of(schema).hints
     parsed = parse_overrides(args.overrides)
-    given = [_as_text(word, hints) for word in parsed]
+    given = [as_text(word, hints) for word in parsed]
     if "changes" not in hints:
         return given
     if any(word.key_or_group == "changes" for word in parsed):
@@ -44,8 +44,8 @@ def hold_back(args: Namespace, schema: type, groups: Collection[str]) -> list[st
         if word.key_or_group.partition("/")[0] in groups:
             raise LensError(_whole(word))
         _refuse(word)
-    quoted = [_quote(cast(str, literal(word.input_line))) for word in held]
-    return [*(_as_text(word, hints) for word in composed), f"++changes=[{','.join(quoted)}]"]
+    quoted = [quote(cast(str, literal(word.input_line))) for word in held]
+    return [*(as_text(word, hints) for word in composed), f"++changes=[{','.join(quoted)}]"]
 
 
 def changed(stored: dict[str, Any], changes: Sequence[str], schema: type) -> dict[str, Any]:
@@ -100,13 +100,13 @@ def _whole(word: Override) -> str:
     return f"{word.input_line}: a resumed run keeps its choices; only single settings of it can change."
 
 
-def _as_text(word: Override, hints: dict[str, Any]) -> str:
+def as_text(word: Override, hints: dict[str, Any]) -> str:
     """The word itself; but where a text is wanted, a run's id such as 12e45678 is no number."""
     is_text = str in alternatives(hints.get(word.key_or_group, Any))
     if is_text and not word.is_delete() and type(word.value()) in (int, float):
-        return f"{word.get_key_element()}={_quote(word.get_value_string())}"
+        return f"{word.get_key_element()}={quote(word.get_value_string())}"
     return str(word.input_line)
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()

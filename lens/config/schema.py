@@ -41,19 +41,40 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Top-level keys of evaluate.py; one of run, index, vectors and sweep says what is scored."""
+    """Top-level keys of evaluate.py; one of run, runs, sweep, index and vectors says what is judged."""
 
     run: str | None = None
+    runs: list[str] | None = None
     index: str | None = None
     vectors: str | None = None
     items: str | None = None
     sweep: str | None = None
+    triplets: str | None = None
+    robustness: bool = False
+    indicators: bool | None = None
     out: str | None = None
     relevance: Literal["category", "product"] | None = None
     split: Literal["train", "val", "test"] | None = None
+    ties: Literal["expected", "pessimistic"] = "expected"
     experiment: str = "shopping-lens"
     uri: str | None = None
     data: Node | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneConfig:
+    """Top-level keys of tune.py; `words` are all other words of the command line, filled in by `entry`."""
+
+    trials: int = 20
+    timeout: float | None = None
+    pruning: Literal["median", "hyperband", "none"] = "median"
+    startup_trials: int = 5
+    warmup_epochs: int = 1
+    sampler_seed: int = 0
+    name: str | None = None
+    resume: str | None = None
+    storage: str | None = None
+    words: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
