@@ -33,7 +33,8 @@ test-slow: setup  ## the tests that take long (exit status 5: there are none)
 lint: setup  ## style, formatting, types and the direction of imports
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-mlflow: setup  ## the runs in the browser, at http://127.0.0.1:5000
+mlflow: setup  ## the runs in the browser; prints the address that shows the columns that matter
+	@echo "Open $$($(BIN)/python -m lens.tracking view)"
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -77,11 +78,15 @@ def test_a_run_holds_what_the_readme_promises(sweep: Sweep) -> None:
         return {Path(item.path).name for item in client.list_artifacts(run_id, folder)}
 
     assert listed() >= {"config.yaml", "data.json", "pictures", "checkpoints", "index"}
-    assert listed("pictures") == {"neighbours.png", "reconstructions.png"}
+    pictures = ("neighbours", "worst_queries", "projection", "similarities", "calibration", "confusion")
+    assert listed("pictures") == {f"{name}.png" for name in (*pictures, "masked_patches")}
     assert listed("checkpoints") == {"best.ckpt", "last.ckpt"}
     assert listed("index") == {"vectors.npy", "items.parquet", "manifest.json"}
-    ranked = [f"{name}_at_{k}" for name in ("precision", "recall", "hit") for k in (1, 5, 10)] + ["map_at_r"]
+    ranked = [f"{name}_at_{k}" for name in ("precision", "recall", "hit", "map", "ndcg") for k in (1, 5, 10)]
+    ranked += ["r_precision", "map_at_r", "mrr"]
     expected = {f"{side}/{name}" for side in ("train", "val", "test") for name in ranked}
+    expected |= {"test/precision_at_1_low", "test/precision_at_1_high", "gap/precision_at_1", "gap/loss"}
+    expected |= {"val/effective_rank", "val/mean_cosine", "test/alignment", "test/uniformity"}
     expected |= {"train/loss", "train/loss_epoch", "val/loss", "test/loss", "train/learning_rate"}
     expected |= {"train/images_per_second", "train/seconds", "model/embedding_size", "test/queries"}
     assert expected <= set(run.data.metrics)
@@ -143,9 +148,91 @@ def test_evaluate_scores_a_run_on_other_photographs(sweep: Sweep, shoes: Path) -
     assert result["queries"] + result["excluded_queries"] == 72 and result["split"] == "all", output
 
 
-def test_a_sweep_is_one_table(sweep: Sweep) -> None:
-    output = command(sweep.folder, sweep.uri, str(ROOT / "evaluate.py"), "sweep=last")
-    assert "vit_tiny" in output and "autoencoder_tiny" in output and "P@1" in output
+def test_a_sweep_is_compared(sweep: Sweep) -> None:
+    from mlflow import MlflowClient
+
+    assert "is best: precision@1" in sweep.output  # said at the end of the sweep, and kept with its parent
+    values = sweep.parent.data.metrics
+    assert (
+        values["test/precision_at_1_low"]
+        <= values["test/precision_at_1"]
+        <= values["test/precision_at_1_high"]
+    )
+    words = ["sweep=last", "out=compared", "robustness=true"]
+    output = command(sweep.folder, sweep.uri, str(ROOT / "evaluate.py"), *words)
+    for said in ("vit_tiny", "autoencoder_tiny", "P@1", "ms a query", "is best", "clutter"):
+        assert said in output
+    written = {path.name for path in (sweep.folder / "compared").iterdir()}
+    plots = {"quality.png", "quality_latency.png", "quality_index.png", "robustness.png"}
+    assert written == {"comparison.html", "comparison.csv", *plots}
+    client, parent = MlflowClient(sweep.uri), sweep.parent.info.run_id
+    kept = {Path(item.path).name for item in client.list_artifacts(parent, "comparison")}
+    assert kept == written
+    table = pd.read_csv(sweep.folder / "compared" / "comparison.csv").set_index("model")
+    for name, run in sweep.runs.items():
+        logged = run.data.metrics
+        assert table.loc[name, "precision_at_1"] == pytest.approx(logged["test/precision_at_1"], abs=1e-6)
+        assert table.loc[name, "test_loss"] == pytest.approx(logged["test/loss"])
+        assert table.loc[name, "gap"] == pytest.approx(logged["gap/precision_at_1"])
+        assert table.loc[name, "indicators/embedding_size"] == logged["model/embedding_size"]
+    assert "indicators/latency_p50_ms" in client.get_run(sweep.runs["vit_tiny"].info.run_id).data.metrics
+
+
+def test_chosen_runs_are_compared_in_a_run_of_their_own(sweep: Sweep) -> None:
+    from mlflow import MlflowClient
+
+    ids = ",".join(run.info.run_id for run in sweep.runs.values())
+    output = command(sweep.folder, sweep.uri, str(ROOT / "evaluate.py"), f"runs=[{ids}]", "indicators=false")
+    run_id = output.split()[-1]
+    client = MlflowClient(sweep.uri)
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert "comparison.html" in {Path(item.path).name for item in client.list_artifacts(run_id, "comparison")}
+    # it is not the last run that `run=last` means
+    command(sweep.folder, sweep.uri, str(ROOT / "evaluate.py"), "run=last", "out=last.json")
+    told = json.loads((sweep.folder / "last.json").read_text())["run_id"]
+    assert told in {run.info.run_id for run in sweep.runs.values()}
+
+
+def test_folds_are_judged_together(sweep: Sweep, shoes: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{sweep.folder / 'folds.db'}"
+    words = ["-m", "model=autoencoder_tiny", "data.folds=3", "data.fold=0,1,2", f"data.root={shoes}", "data.items=72",
+             "data.views_per_product=2", "data.render_size=32", "data.image_size=32", "data.batch_size=8",
+             "trainer.max_epochs=1", "trainer.progress=false", "callbacks.pictures=null"]  # fmt: skip
+    output = command(sweep.folder, uri, str(ROOT / "train.py"), *words)
+    assert "Cross-validation" in output and "72 queries" in output
+    client = MlflowClient(uri)
+    found = client.search_runs([client.get_experiment_by_name("shopping-lens").experiment_id])
+    sweep.runs |= {run.info.run_id: run for run in found}
+    (parent,) = [run for run in found if "sweep" in run.data.tags]
+    folds = [run for run in found if run is not parent]
+    assert sorted(run.info.run_name for run in folds) == [f"autoencoder_tiny fold={n}" for n in range(3)]
+    own = [run.data.metrics["test/precision_at_1"] for run in folds]
+    values = parent.data.metrics
+    assert values["folds/precision_at_1_mean"] == pytest.approx(sum(own) / 3)
+    queries = [run.data.metrics["test/queries"] for run in folds]
+    pooled = sum(p * q for p, q in zip(own, queries, strict=True)) / sum(queries)
+    assert values["test/precision_at_1"] == pytest.approx(pooled, abs=1e-6)
+    assert {"out_of_fold/precision_at_1", "whole/precision_at_1", "test/precision_at_1_low"} <= values.keys()
+
+
+def test_agreement_with_people_is_logged(sweep: Sweep) -> None:
+    from mlflow import MlflowClient
+
+    run_id = sweep.runs["vit_tiny"].info.run_id
+    words = [
+        f"run={run_id}",
+        f"triplets={ROOT / 'examples' / 'triplets' / 'triplets.csv'}",
+        "out=people.json",
+    ]
+    command(sweep.folder, sweep.uri, str(ROOT / "evaluate.py"), *words)
+    result = json.loads((sweep.folder / "people.json").read_text())
+    assert result["triplets"] == 60 and result["missing_items"] == 0
+    logged = MlflowClient(sweep.uri).get_run(run_id).data.metrics
+    assert logged["evaluation/triplets/triplets/triplet_agreement"] == pytest.approx(
+        result["triplet_agreement"]
+    )
 
 
 def test_two_processes_of_torchrun_make_one_run(sweep: Sweep, shoes: Path) -> None:

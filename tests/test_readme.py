@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from lens.config import EvaluateConfig, TrainConfig
+from lens.config import EvaluateConfig, TrainConfig, TuneConfig
 from lens.config.preflight import preflight
-from lens.config.resume import hold_back
+from lens.config.search import composed_words
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
-COMMANDS = [line for line in LINES if re.search(r"\b(train|evaluate)\.py\b", line) and "--help" not in line]
+COMMANDS = [
+    line for line in LINES if re.search(r"\b(train|evaluate|tune)\.py\b", line) and "--help" not in line
+]
 
 
 def test_there_are_commands_to_check() -> None:
@@ -25,10 +27,10 @@ def test_there_are_commands_to_check() -> None:
 def test_a_documented_command_is_accepted(line: str) -> None:
     words = shlex.split(line)
     program = next(word for word in words if word.endswith(".py"))
-    schema = TrainConfig if program == "train.py" else EvaluateConfig
+    schema = {"train.py": TrainConfig, "evaluate.py": EvaluateConfig, "tune.py": TuneConfig}[program]
     args = get_args_parser().parse_args(words[words.index(program) + 1 :])
     groups = [path.name for path in (ROOT / "conf").iterdir() if path.is_dir()]
-    args.overrides = hold_back(args, schema, groups)
+    args.overrides = composed_words(args, schema, groups)
     preflight(ROOT / "conf", program.removesuffix(".py"), args, schema)
 
 

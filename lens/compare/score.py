@@ -1,68 +1,48 @@
-"""Vectors of any origin, scored as a search."""
+"""What one evaluation says: in the terminal, and as a JSON file."""
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lens.compare.judge import HEADLINE, Judged
 from lens.errors import LensError
-from lens.metrics import RetrievalScores, retrieval_scores_by_role
-
-KS = (1, 5, 10)
 
 
-def score_items(
-    vectors: np.ndarray, items: pd.DataFrame, *, relevance: str | None = None, split: str | None = None
-) -> RetrievalScores:
-    """Scores of float vectors [N, D] whose N items have ``category`` and/or ``product_id``, optionally ``role``.
-
-    Args:
-        relevance: ``category`` or ``product``; by default by category where there is one.
-        split: only the items of this side are queries and gallery; all where None.
-
-    Raises:
-        LensError: the column that relevance needs is missing, or no item is left to be judged.
-    """
-    column = {"category": "category", "product": "product_id"}.get(relevance or "")
-    if column is None:
-        column = "category" if "category" in items else "product_id"
-    if column not in items:
-        raise LensError(
-            f"relevance={relevance}: the items have no column {column}; they have {', '.join(map(str, items.columns))}."
-        )
-    rows = np.arange(len(items))
-    if split is not None:
-        rows = np.flatnonzero(items["split"].to_numpy() == split) if "split" in items else rows[:0]
-    if len(rows) < 2:
-        where = f" on the side {split!r}" if split else ""
-        raise LensError(f"There are {len(rows)} items{where} to be judged; a search needs at least two.")
-    labels = np.unique(items[column].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
-    role = items["role"].fillna("").to_numpy(dtype=str) if "role" in items else np.full(len(items), "")
-    if (role[rows] != "").any() and not {"query", "gallery"} <= set(
-        np.where(role == "", "query", role)[rows]
-    ):
-        raise LensError(
-            "The roles leave no query or no gallery item; give role=query to some and role=gallery to others."
-        )
-    return retrieval_scores_by_role(vectors[rows], labels[rows], rows, role[rows], ks=KS)
-
-
-def as_result(scores: RetrievalScores, **more: Any) -> dict[str, Any]:
-    """What ``out=FILE.json`` holds; a metric without a counted query is null."""
-    metrics = {name: float(value) if np.isfinite(value) else None for name, value in scores.metrics.items()}
+def as_result(judged: Judged, **more: Any) -> dict[str, Any]:
+    """What ``out=FILE.json`` holds; a figure without a counted query is null."""
+    scores = judged.scores
     return {
-        "metrics": metrics,
+        "metrics": _plain(scores.metrics),
+        "low": _plain({name: one.low for name, one in judged.intervals.items()}),
+        "high": _plain({name: one.high for name, one in judged.intervals.items()}),
+        "chance": _plain(scores.chance),
+        "macro": _plain(judged.macro),
+        "categories": {
+            str(name): {key: _number(value) for key, value in line.items()}
+            for name, line in judged.categories.to_dict("index").items()
+        },
         "queries": scores.queries,
         "excluded_queries": scores.excluded_queries,
+        "tied_queries": scores.tied_queries,
+        "intervals_over": "products" if judged.clustered else "queries",
+        "relevance": judged.relevance,
         **more,
     }
+
+
+def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
@@ -78,52 +58,44 @@ def write_result(path: Path, result: Mapping[str, Any]) -> None:
         raise LensError(f"out={path} cannot be written: {error.strerror or error}.") from error
 
 
-def print_result(title: str, scores: RetrievalScores) -> None:
-    """The scores as a table for the terminal."""
-    table = Table(title=f"{title}: {scores.queries} queries")
+def print_result(title: str, judged: Judged) -> None:
+    """The scores with intervals beside what chance scores, then precision@1 by category."""
+    scores, console = judged.scores, Console(soft_wrap=True)
+    table = Table(title=f"{title}: {scores.queries} queries", box=box.SIMPLE_HEAD)
     table.add_column("metric")
-    table.add_column("mean", justify="right")
-    for name, value in scores.metrics.items():
-        table.add_row(name, f"{value:.4f}")
-    console = Console(soft_wrap=True)
-    console.print(table)
-    console.print(f"{scores.excluded_queries} queries have no relevant item and are left out.")
-
-
-def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
-    """One line a run: name, precision@1 and @10, recall@10, embedding size, seconds, and the settings that differ."""
-    table = Table(
-        title="Test precision (P) and recall (R) at 1 and 10, embedding size, seconds of training",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("model", no_wrap=True)
-    columns = {
-        "test/precision_at_1": "P@1",
-        "test/precision_at_10": "P@10",
-        "test/recall_at_10": "R@10",
-        "test/queries": "queries",
-        "model/embedding_size": "size",
-        "train/seconds": "seconds",
-    }
-    for heading in (*columns.values(), "weights", "run"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    given = [run["tags"].get("overrides", "").split() for run in runs]
-    shared = set.intersection(*map(set, given)) if given else set()
-    for run, words in zip(runs, given, strict=True):
-        cells = [_cell(run["metrics"].get(key)) for key in columns]
-        own = [word for word in words if word not in shared and word != f"model={run['name']}"]
-        table.add_row(
-            " ".join([str(run["name"]), *own]),
-            *cells,
-            str(run["tags"].get("weights", "")),
-            str(run["run_id"])[:8],
+    for heading in ("mean", "95 % interval", "macro", "chance"):
+        table.add_column(heading, justify="right")
+    for name, one in judged.intervals.items():
+        beside = (
+            f"{one.low:.3f} to {one.high:.3f}",
+            f"{judged.macro[name]:.3f}",
+            f"{scores.chance[name]:.3f}",
         )
-    # At least as wide as its headings, also on a narrow terminal and in a file.
-    Console(width=max(Console().width, 96), soft_wrap=True).print(table)
+        table.add_row(name, f"{one.mean:.4f}", *beside)
+    console.print(table)
+    if len(judged.categories) > 1:
+        console.print(_by_category(judged))
+    kind = "products" if judged.clustered else "queries"
+    console.print(
+        f"{scores.excluded_queries} queries have no relevant item and are left out. Intervals: bootstrap over {kind}. "
+        "Macro: mean over categories."
+    )
+    if scores.tied_queries:
+        console.print(
+            f"{scores.tied_queries} queries have results that depend on how items of equal cosine are ordered."
+        )
 
 
-def _cell(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if value <= 1 else f"{value:.0f}"
+def _by_category(judged: Judged, most: int = 20) -> Table:
+    """The categories by rising precision@1, so that the difficult ones come first."""
+    table = Table(title="By category, lowest precision_at_1 first", box=box.SIMPLE_HEAD)
+    table.add_column("category")
+    shown = [HEADLINE, "precision_at_10", "map_at_r"]
+    for heading in ("queries", *shown):
+        table.add_column(heading, justify="right")
+    ordered = judged.categories.sort_values(HEADLINE, kind="stable")
+    for name, line in ordered.head(most).iterrows():
+        table.add_row(str(name), f"{line['queries']:.0f}", *(f"{line[key]:.3f}" for key in shown))
+    if len(ordered) > most:
+        table.caption = f"and {len(ordered) - most} more"
+    return table

@@ -1,16 +1,19 @@
 """What is to be judged: vectors with their items, from a run, an index folder or any other tool."""
 
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch.utils.data import DataLoader
 
 from lens.config import build
 from lens.index import from_vectors, load
 from lens.index.embedding import embed_all
-from lens.tracking import check_same_data, run_config
+from lens.tracking import check_same_data, download, run_config
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Embedded:
     """Vectors float32 [N, D] with their N items.
 
     title: for the table; data: a word for where the items come from; split: the side to be judged, None for all;
-    relevance: what the model was trained to bring together, if known; run_id: the tracked run, if there is one.
+    relevance: what the model was trained to bring together, if known; run_id: the tracked run, if there is one;
+    fingerprint: of the items and their split, if known.
     """
 
     vectors: np.ndarray
@@ -28,6 +32,7 @@ class Embedded:
     split: str | None = None
     relevance: str | None = None
     run_id: str | None = None
+    fingerprint: str | None = None
 
 
 def embedded_files(vectors: str | Path, items: str | Path, split: str | None) -> Embedded:
@@ -40,13 +45,54 @@ def embedded_index(folder: str | Path, split: str | None) -> Embedded:
     """An exported index; its test side, where it has one. Raises LensError, see `lens.index.load`."""
     index = load(folder)
     chosen = split or ("test" if "test" in set(index.items["split"]) else None)
-    relevance = index.manifest.get("catalogue", {}).get("relevance")
-    run_id = index.manifest.get("run_id")
-    return Embedded(index.vectors, index.items, str(folder), "index", chosen, relevance, run_id)
+    catalogue = index.manifest.get("catalogue", {})
+    return Embedded(
+        index.vectors,
+        index.items,
+        str(folder),
+        "index",
+        chosen,
+        catalogue.get("relevance"),
+        index.manifest.get("run_id"),
+        catalogue.get("fingerprint"),
+    )
 
 
-def embedded_run(uri: str, run_id: str, other: dict[str, Any] | None, split: str | None) -> Embedded:
-    """A run's own items (the test side by default) or all of other data, embedded by its best checkpoint.
+def embedded_by_export(uri: str, run_id: str, split: str | None) -> Embedded:
+    """What a run exported: all items of its catalogue, as its best checkpoint embedded them; no images are needed.
+
+    Raises LensError where the run kept no index.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found = embedded_index(download(uri, run_id, "index", folder), split)
+        return replace(
+            found, vectors=np.array(found.vectors), title=f"run {run_id}", data="own", run_id=run_id
+        )
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run's model, in evaluation mode, with the data that it is to be judged on.
+
+    config: as the run was trained; own: whether the data are the run's own.
+    """
+
+    run_id: str
+    model: Any
+    data: Any
+    config: dict[str, Any]
+    own: bool
+
+    def embed(self, batches: Iterable[Any], progress: str | None = "embedding") -> np.ndarray:
+        """Vectors float32 [N, D] of a loader's pictures, in the precision that the run had."""
+        from lens.training import autocast
+
+        with autocast(self.config["trainer"].get("precision", "auto"), self.model.device):
+            return embed_all(self.model.embed_images, batches, device=self.model.device, progress=progress)
+
+
+def open_run(uri: str, run_id: str, other: dict[str, Any] | None = None) -> OpenedRun:
+    """A run's best checkpoint with the run's own data, or with other data.
 
     Args:
         other: the configuration of other data.
@@ -56,7 +102,6 @@ def embedded_run(uri: str, run_id: str, other: dict[str, Any] | None, split: str
     """
     from lens.compare.trained import load_model
     from lens.report import quiet_libraries
-    from lens.training import autocast
 
     quiet_libraries()
     trained = run_config(uri, run_id)
@@ -64,13 +109,50 @@ def embedded_run(uri: str, run_id: str, other: dict[str, Any] | None, split: str
     data.setup("test" if other is None else "predict")
     if other is None:
         check_same_data(uri, run_id, data.facts["fingerprint"])
-    chosen = split or ("test" if other is None else None)
+    return OpenedRun(run_id, load_model(uri, run_id, trained), data, trained, other is None)
+
+
+def embedded_run(opened: OpenedRun, split: str | None) -> Embedded:
+    """A run's own items (the test side by default) or all of other data, embedded now."""
+    data = opened.data
+    chosen = split or ("test" if opened.own else None)
     rows = np.arange(len(data.catalogue)) if chosen is None else data.rows(chosen)
-    model = load_model(uri, run_id, trained)
-    with autocast(trained["trainer"].get("precision", "auto"), model.device):
-        vectors = embed_all(
-            model.embed_images, data.evaluation_loader(rows), device=model.device, progress="embedding"
-        )
+    vectors = opened.embed(data.evaluation_loader(rows))
     items = data.catalogue.table.assign(split=data.side).iloc[rows].reset_index(drop=True)
-    place = "own" if other is None else data.catalogue.name
-    return Embedded(vectors, items, f"run {run_id}", place, chosen, trained["data"]["relevance"], run_id)
+    return Embedded(
+        vectors,
+        items,
+        f"run {opened.run_id}",
+        "own" if opened.own else data.catalogue.name,
+        chosen,
+        opened.config["data"]["relevance"],
+        opened.run_id,
+        data.facts["fingerprint"],
+    )
+
+
+def embedded_triplets(
+    uri: str, run_id: str, path: str, other: dict[str, Any] | None
+) -> tuple[Embedded, pd.DataFrame]:
+    """The images that a file of judgements names, embedded by a run's best checkpoint, and the judgements.
+
+    Names are paths relative to the file, else to the root of ``other`` data, else to that of the run's own.
+    Raises LensError: the run kept no checkpoint, the file cannot be read, or none of its images exists.
+    """
+    from lens.compare.trained import load_model
+    from lens.compare.triplets import triplet_catalogue
+    from lens.data.pictures import Items, Pictures, collate
+    from lens.report import quiet_libraries
+
+    quiet_libraries()
+    trained = run_config(uri, run_id)
+    root = (other or trained["data"]).get("root")
+    catalogue, judgements = triplet_catalogue(path, root if root and Path(root).is_dir() else None)
+    rows = np.arange(len(catalogue))
+    items = Items(
+        Pictures(catalogue, trained["data"]["image_size"], 0), rows, {}, list(catalogue.table["captions"])
+    )
+    opened = OpenedRun(run_id, load_model(uri, run_id, trained), None, trained, False)
+    loader: Any = DataLoader(items, batch_size=trained["data"]["batch_size"], collate_fn=collate)
+    found = Embedded(opened.embed(loader), catalogue.table, f"run {run_id}", catalogue.name, run_id=run_id)
+    return found, judgements

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 
-@torch.inference_mode()
+@torch.no_grad()  # in inference mode autocast converts the weights again for every batch
 def embed_all(
     embed_images: Callable[[Tensor], Tensor],
     batches: Iterable[Mapping[str, Any]],

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lens.tracking.git import git_state
 from lens.tracking.outbox import send_unsent
 from lens.tracking.read import (
+    RunFacts,
+    artefact_sizes,
     check_same_data,
     download,
     find_run,
@@ -15,16 +17,20 @@ from lens.tracking.read import (
     run_config,
     run_metrics,
     run_tags,
+    several_runs,
     sweep_runs,
 )
-from lens.tracking.runs import finish_parent, log_evaluation, start_parent
+from lens.tracking.runs import add_to_run, finish_parent, log_evaluation, start_note, start_parent
 from lens.tracking.store import prepare_store, project_folder, tracking_uri
 
 if TYPE_CHECKING:
     from lens.tracking.logger import RunLogger
 
 __all__ = [
+    "RunFacts",
     "RunLogger",
+    "add_to_run",
+    "artefact_sizes",
     "check_same_data",
     "download",
     "find_run",
@@ -38,6 +44,8 @@ __all__ = [
     "run_metrics",
     "run_tags",
     "send_unsent",
+    "several_runs",
+    "start_note",
     "start_parent",
     "sweep_runs",
     "tracking_uri",

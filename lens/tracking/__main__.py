@@ -1,14 +1,29 @@
-"""Send what a run could not send while its store was away: python -m lens.tracking runs/RUN_ID/unsent.jsonl"""
+"""Small tasks around the tracking store: python -m lens.tracking --help"""
 
 import argparse
 import sys
 
 from lens.errors import LensError
-from lens.tracking import send_unsent
+from lens.tracking import send_unsent, tracking_uri
+from lens.tracking.store import DEFAULT_EXPERIMENT
+from lens.tracking.view import view_address
 
 parser = argparse.ArgumentParser(prog="python -m lens.tracking", description=__doc__)
-parser.add_argument("journal", help="the unsent.jsonl of a run")
+tasks = parser.add_subparsers(dest="task", required=True)
+send = tasks.add_parser("send", help="send what a run could not send while its store was away")
+send.add_argument("journal", help="the unsent.jsonl of a run, runs/RUN_ID/unsent.jsonl")
+view = tasks.add_parser(
+    "view", help="print the address of the runs in MLflow's page, with the columns that matter"
+)
+view.add_argument(
+    "--server", default="http://127.0.0.1:5000", help="where MLflow's page is served (%(default)s)"
+)
+view.add_argument("--experiment", default=DEFAULT_EXPERIMENT, help="%(default)s")
+given = parser.parse_args()
 try:
-    print(f"{send_unsent(parser.parse_args().journal)} records were sent.")
+    if given.task == "send":
+        print(f"{send_unsent(given.journal)} records were sent.")
+    else:
+        print(view_address(tracking_uri(), given.experiment, given.server))
 except LensError as error:
     sys.exit(str(error))

@@ -64,7 +64,7 @@ class Outbox:
         end = time.monotonic() + seconds
         while not self.flush(force=True):
             if time.monotonic() + self._delay >= end:
-                told = f"they are kept; send them by: python -m lens.tracking {self.journal}"
+                told = f"they are kept; send them by: python -m lens.tracking send {self.journal}"
                 if not self.journal.exists():
                     told = "and could not be kept on disk either"
                 _log.warning("Some records of run %s were not sent; %s", self.run_id, told)

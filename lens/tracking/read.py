@@ -1,5 +1,7 @@
 """Reading runs back: finding one, its config, its numbers, its files."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,21 @@ if TYPE_CHECKING:
 MOST_RUNS = 50_000  # mlflow's own limit; its default is 1000
 
 
+@dataclass(frozen=True)
+class RunFacts:
+    """What the store says of one run: the last value of each metric, its settings (cut at 250 characters), its tags.
+
+    status: RUNNING also for a run that was killed without notice.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    metrics: dict[str, float]
+    params: dict[str, str]
+    tags: dict[str, str]
+
+
 def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last") -> str:
     """The id of one run: "last" (the newest that is no sweep's parent), an id, the start of one, or a name.
 
@@ -37,9 +54,8 @@ def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last"
         raise LensError(f"The experiment {experiment!r} in {shown(uri)} holds no runs yet.")
     if which == "last":
         parents = {run.data.tags.get(PARENT_TAG) for run in runs}
-        parents |= {
-            run.info.run_id for run in runs if "sweep" in run.data.tags
-        }  # also one whose jobs all failed
+        # Also a sweep whose jobs all failed, and what was written by a comparison.
+        parents |= {run.info.run_id for run in runs if {"sweep", "comparison"} & run.data.tags.keys()}
         return str(next((run for run in runs if run.info.run_id not in parents), runs[0]).info.run_id)
     ids = [str(run.info.run_id) for run in runs]
     named = [str(run.info.run_id) for run in runs if run.info.run_name == which]
@@ -107,6 +123,20 @@ def download(uri: str, run_id: str, artefact_path: str, into: str | Path) -> Pat
         raise LensError(f"Run {run_id} has no artefact {artefact_path!r}: {first_line(error)}") from error
 
 
+def artefact_sizes(uri: str, run_id: str, folder: str | None = None) -> dict[str, int]:
+    """Name to bytes of the files that lie directly in a run's artefact folder, by default the outermost.
+
+    Empty where there is no such folder. Raises LensError if there is no such run or its files cannot be listed.
+    """
+    _run(uri, run_id)
+    try:
+        with quiet():
+            found = client(uri).list_artifacts(run_id, folder)
+    except Exception as error:
+        raise LensError(f"The artefacts of run {run_id} cannot be listed: {first_line(error)}") from error
+    return {Path(item.path).name: int(item.file_size or 0) for item in found if not item.is_dir}
+
+
 def run_config(uri: str, run_id: str) -> dict[str, Any]:
     """The resolved config that the run was started with. Raises LensError if the run has none."""
     import tempfile
@@ -132,8 +162,8 @@ def check_same_data(uri: str, run_id: str, fingerprint: str) -> None:
         )
 
 
-def sweep_runs(uri: str, experiment: str, which: str) -> list[dict[str, Any]]:
-    """Name, id, metrics and tags of a sweep's runs, oldest first; ``which`` is the parent's id, or ``last``.
+def sweep_runs(uri: str, experiment: str, which: str) -> tuple[str, list[RunFacts]]:
+    """The parent's id and a sweep's runs, oldest first; ``which`` is the parent's id, its start, or ``last``.
 
     Raises LensError where there is no such sweep.
     """
@@ -144,16 +174,25 @@ def sweep_runs(uri: str, experiment: str, which: str) -> list[dict[str, Any]]:
         raise LensError(
             f"There is no sweep {which} in {shown(uri)}; make one with python train.py -m KEY=A,B."
         )
-    return [
-        {
-            "name": run.info.run_name,
-            "run_id": run.info.run_id,
-            "metrics": run.data.metrics,
-            "tags": run.data.tags,
-        }
-        for run in reversed(runs)
-        if run.data.tags.get(PARENT_TAG) == chosen
-    ]
+    return chosen, [_facts(run) for run in reversed(runs) if run.data.tags.get(PARENT_TAG) == chosen]
+
+
+def several_runs(uri: str, experiment: str, which: Sequence[str]) -> list[RunFacts]:
+    """The runs of these ids, starts of ids or names, in the order given, each once. Errors as of `find_run`."""
+    ids = dict.fromkeys(find_run(uri, experiment, word) for word in which)
+    return [_facts(_run(uri, run_id)) for run_id in ids]
+
+
+def _facts(run: "Run") -> RunFacts:
+    data = run.data
+    return RunFacts(
+        str(run.info.run_id),
+        str(run.info.run_name),
+        str(run.info.status),
+        dict(data.metrics),
+        dict(data.params),
+        dict(data.tags),
+    )
 
 
 def named_runs(uri: str, experiment: str, prefix: str) -> dict[str, str]:

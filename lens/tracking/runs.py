@@ -1,9 +1,10 @@
 """The beginning and end of runs."""
 
 import getpass
+import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,13 @@ def finish_parent(uri: str, run_id: str, status: str = "FINISHED") -> None:
         ) from error
 
 
+def start_note(uri: str, experiment: str, name: str, tags: Mapping[str, Any]) -> str:
+    """A run that trained nothing and is finished at once: a place for what is said of other runs. Returns its id."""
+    run_id = start_run(uri, prepare_store(uri, experiment), name, tags)
+    finish_parent(uri, run_id)
+    return run_id
+
+
 def log_evaluation(uri: str, run_id: str, result: Mapping[str, Any]) -> None:
     """A later evaluation beside the run's own figures: metrics ``evaluation/DATA/SIDE/...`` and an artefact of all.
 
@@ -104,15 +112,46 @@ def log_evaluation(uri: str, run_id: str, result: Mapping[str, Any]) -> None:
     path = database_file(uri)
     if path is not None and not path.exists():
         raise LensError(f"The evaluation could not be logged: there is no tracking store {path}.")
-    mlflow = client(uri)
-    values = {name: value for name, value in result["metrics"].items() if value is not None}
+    where = f"evaluation/{result['data']}/{result['split']}"
+    values = {f"{where}/{name}": value for name, value in result["metrics"].items() if value is not None}
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    add_to_run(uri, run_id, metrics=values, texts={f"evaluations/{stamp}.json": json.dumps(result, indent=2)})
+
+
+def add_to_run(
+    uri: str,
+    run_id: str,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    texts: Mapping[str, str] | None = None,
+    files: Iterable[str | Path] = (),
+    folder: str | None = None,
+) -> None:
+    """Add to a run that has ended: metrics (NaN is left out), tags, texts by artefact name, and files below ``folder``.
+
+    Raises LensError if the store refuses, TypeError for a single path in place of several.
+    """
+    if isinstance(files, str | Path):
+        raise TypeError("files must be several paths: of one string, each letter would be a path")
+    mlflow = client(uri)
+    now = int(time.time() * 1000)
     try:
+        from mlflow.entities import Metric, RunTag
+
         with quiet():
-            mlflow.get_run(run_id)
-            for name, value in values.items():
-                key = metric_name(f"evaluation/{result['data']}/{result['split']}/{name}")
-                mlflow.log_metric(run_id, key, value)
-            mlflow.log_dict(run_id, dict(result), f"evaluations/{stamp}.json")
+            mlflow.log_batch(
+                run_id,
+                [
+                    Metric(metric_name(key), float(value), now, 0)
+                    for key, value in (metrics or {}).items()
+                    if value == value
+                ],
+                tags=[RunTag(key, str(value)[:LONGEST_TAG]) for key, value in (tags or {}).items()],
+            )
+            for name, text in (texts or {}).items():
+                mlflow.log_text(run_id, text, name)
+            for file in files:
+                mlflow.log_artifact(run_id, str(file), folder)
     except Exception as error:
-        raise LensError(f"The evaluation could not be logged to run {run_id}: {first_line(error)}") from error
+        raise LensError(f"Nothing could be added to run {run_id}: {first_line(error)}") from error

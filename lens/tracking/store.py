@@ -129,7 +129,11 @@ def _experiment_id(mlflow: "MlflowClient", experiment: str, path: Path | None) -
         # By default artefacts go to the working directory of whoever comes first.
         location = (path.parent / "mlartifacts").as_uri() if path is not None else None
         try:
-            return str(mlflow.create_experiment(experiment, artifact_location=location))
+            from lens.tracking.view import offer_view
+
+            created = str(mlflow.create_experiment(experiment, artifact_location=location))
+            offer_view(mlflow, created)
+            return created
         except Exception:  # another machine was quicker
             found = mlflow.get_experiment_by_name(experiment)
             if found is None:
