@@ -63,9 +63,12 @@ def candidates(trained: Sequence[Trained]) -> list[Candidate]:
     return [_candidate(name, runs) for name, runs in zip(names, groups.values(), strict=True)]
 
 
-def spread_of_shares(values: Sequence[float]) -> Spread:
-    """Mean and spread of runs' own figures; NaN is left out, and no limit lies outside 0 to 1."""
-    found = spread(np.array([value for value in values if np.isfinite(value)]))
+def spread_of_shares(values: Sequence[float], test_share: float | None = None) -> Spread:
+    """Mean and spread of runs' own figures; NaN is left out, and no limit lies outside 0 to 1.
+
+    test_share: of folds, which share most of their training items (Nadeau and Bengio 2003), see `lens.metrics.spread`.
+    """
+    found = spread(np.array([value for value in values if np.isfinite(value)]), test_share=test_share)
     return replace(found, low=float(np.clip(found.low, 0, 1)), high=float(np.clip(found.high, 0, 1)))
 
 

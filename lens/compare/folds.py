@@ -15,7 +15,7 @@ from lens.metrics import Interval, Spread, intervals, retrieval_scores
 class CrossValidation:
     """Three answers to how good this way to train is on items that it has not seen.
 
-    folds: the headline metric over the folds' own means.
+    folds: the headline metric over the folds' own means; the interval allows for the training items that they share.
     pooled: metric to interval over all queries, each searched among the test items of its own fold.
     out_of_fold: the test vectors of all folds as one index, each item searching among all others; the vectors come
         from different trainings, so this is a lower bound of what one model would do.
@@ -39,7 +39,7 @@ def cross_validation(candidate: Candidate) -> CrossValidation:
     vectors = np.concatenate([run.embedded.vectors[rows] for run, rows in tested])
     items = pd.concat([run.embedded.items.iloc[rows] for run, rows in tested], ignore_index=True)
     return CrossValidation(
-        spread_of_shares(own),
+        spread_of_shares(own, test_share=1 / len(runs)),
         candidate.intervals,
         judge(vectors, items, relevance=runs[0].judged.relevance),
         _whole(tested, runs[0].judged.relevance),
