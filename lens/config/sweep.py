@@ -37,7 +37,7 @@ class SweepParent(Callback):
         name = " ".join(config.hydra.overrides.task)[:200] or "sweep"
         try:
             uri = tracking_uri(config.logger.uri)
-            run_id = start_parent(uri, config.logger.experiment, name, {"sweep": name})
+            run_id = start_parent(uri, config.logger.experiment, f"sweep {name}", {"sweep": name})
         except LensError as error:  # Hydra would only warn, and the jobs would have no parent
             print(error, file=sys.stderr)
             raise SystemExit(2) from error

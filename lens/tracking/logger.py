@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.yaml"
 LONGEST_PARAM = 250
+_NO_PARAMS = ("logger", "name", "resume")
 _STATUS = {"success": "FINISHED", "finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 _log = logging.getLogger("lens.tracking")
 
@@ -161,9 +162,14 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_config(self, config: Mapping[str, Any]) -> None:
-        """The resolved config, plain values only, without passwords: as parameters, and whole as config.yaml."""
+        """The resolved config, plain values only, without passwords: whole as config.yaml, and as parameters.
+
+        No parameter is made of where a run is kept and what it is called: these differ where the runs do not.
+        """
         text = shown(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        self.log_hyperparams(yaml.safe_load(text))
+        self.log_hyperparams(
+            {key: part for key, part in yaml.safe_load(text).items() if key not in _NO_PARAMS}
+        )
         self._log_text(text, CONFIG_FILE)
 
     @rank_zero_only

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 VIEW = "lens"
 COLUMNS = (
     "metrics.`test/precision_at_1`",
-    "metrics.`test/precision_at_1_low`",
-    "metrics.`test/precision_at_1_high`",
     "metrics.`test/map_at_r`",
     "metrics.`val/precision_at_1`",
     "metrics.`gap/precision_at_1`",
