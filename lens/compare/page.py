@@ -117,7 +117,10 @@ def _html(title: str, findings: Findings, figures: Mapping[str, bytes], opener: 
         worst=[_with_pictures(query, opener) for query in findings.worst],
         settings=tables.settings(comparison),
         runs=tables.runs(comparison),
-        plots=[{"alt": name, "source": _uri(content, "png")} for name, content in figures.items()],
+        plots=[
+            {"alt": name, "source": _uri(content, "png"), "broad": name == "robustness.png"}
+            for name, content in figures.items()
+        ],
     )
 
 

@@ -107,8 +107,7 @@ def print_findings(found: Findings) -> None:
         tables.print_table("Precision@1 with changed queries", tables.robustness(found.robustness))
     costs = tables.costs(comparison, found.indicators)
     if found.indicators:
-        measured = [heading for heading in costs.headings if heading not in tables.ORIGIN]
-        tables.print_table("What it costs", costs, measured)
+        tables.print_table("What it costs", costs, ("model", *tables.COSTS))
         for line in indicator_notes([(name, one) for name, one in found.indicators.items()]):
             print(line)
     tables.print_table("Where it comes from", costs, ("model", *tables.ORIGIN))

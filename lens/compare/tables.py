@@ -27,6 +27,9 @@ FIRST = ("model", "runs", "queries", "P@1", "less the best", "P@10", "MAP@R")
 BRIEF = ("P@10", "MAP@R")
 THEN = ("model", "verdict", "nDCG@10", "gap", "train loss", "test loss")
 ORIGIN = ("weights", "commit", "data")
+COSTS = (
+    "ms a query", "images/s", "memory MB", "GPU MB", "parameters M", "GFLOPs", "size", "index bytes/item",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,18 +109,14 @@ def _marks(comparison: Comparison) -> tuple[str, ...]:
 
 
 def costs(comparison: Comparison, indicators: Mapping[str, Indicators]) -> Table:
-    """What a query costs, and where the model comes from."""
-    headings = (
-        "model", "ms a query", "images/s", "memory MB", "GPU MB", "parameters M", "GFLOPs", "size", "index bytes/item",
-        "weights", "commit", "data",
-    )  # fmt: skip
+    """What a query costs, where that was measured of any, and where the model comes from."""
     rows: list[tuple[Cell, ...]] = []
     for one, (_, line) in zip(comparison.candidates, quality_table(comparison).iterrows(), strict=True):
         cost = indicators.get(one.name)
-        measured: tuple[Cell, ...] = (("–", ""),) * 8 if cost is None else _cost_cells(cost)
+        measured: tuple[Cell, ...] = (("–", ""),) * len(COSTS) if cost is None else _cost_cells(cost)
         origin = ((str(line["weights"]), ""), (str(line["commit"]), ""), (str(line["data"]), ""))
-        rows.append(((one.name, ""), *measured, *origin))
-    return Table(headings, tuple(rows), _marks(comparison))
+        rows.append(((one.name, ""), *(measured if indicators else ()), *origin))
+    return Table(("model", *(COSTS if indicators else ()), *ORIGIN), tuple(rows), _marks(comparison))
 
 
 def _cost_cells(cost: Indicators) -> tuple[Cell, ...]:

@@ -42,9 +42,6 @@ def interval_figure(
     axis.set_ylim(-len(intervals) + 0.4, 1.0)
     axis.set_xlabel(f"{metric}, mean and 95 % interval over queries")
     axis.grid(axis="x", alpha=0.3)
-    figure.suptitle(
-        "Which model finds the right item first? Intervals that overlap much say little", fontsize=11
-    )
     return figure
 
 
