@@ -110,12 +110,18 @@ def _names(groups: list[list[RunFacts]]) -> list[str]:
     for facts, model in zip(groups, models, strict=True):
         alike = [_words(other[0]) for other, its in zip(groups, models, strict=True) if its == model]
         shared = set.intersection(*map(set, alike))
-        names.append(" ".join([model, *(word for word in _words(facts[0]) if word not in shared)]))
+        names.append(" ".join([model, *(_brief(word) for word in _words(facts[0]) if word not in shared)]))
     twice = {name for name in names if names.count(name) > 1}
     return [
         f"{name} [{facts[0].run_id[:8]}]" if name in twice else name
         for name, facts in zip(names, groups, strict=True)
     ]
+
+
+def _brief(word: str) -> str:
+    """``model.learning_rate=1e-3`` as ``learning_rate=1e-3``."""
+    key, sign, value = word.partition("=")
+    return f"{key.rpartition('.')[2]}{sign}{value}"
 
 
 def _words(facts: RunFacts) -> list[str]:
