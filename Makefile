@@ -2,6 +2,8 @@
 BIN := .venv/bin
 READY := .venv/ready
 SHELL := /bin/bash
+# A process for each core; files are not divided, since tests of one file share what is dear to make.
+TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart train test test-slow lint mlflow clean
@@ -25,10 +27,10 @@ train: setup  ## one run: make train ARGS="model=vit data=folder data.root=PATH"
 	$(BIN)/python train.py $(ARGS)
 
 test: setup  ## the tests; ARGS="tests/data -x" is passed on
-	$(BIN)/pytest $(ARGS)
+	$(TEST) $(ARGS)
 
 test-slow: setup  ## the tests that take long (exit status 5: there are none)
-	$(BIN)/pytest -m slow $(ARGS) || test $$? = 5
+	$(TEST) -m slow $(ARGS) || test $$? = 5
 
 lint: setup  ## style, formatting, types and the direction of imports
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

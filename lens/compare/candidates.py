@@ -1,7 +1,10 @@
 """Runs that differ in seed and fold alone are one candidate: one way to train, judged by all its runs together."""
 
+import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +14,23 @@ from lens.compare.sources import Embedded
 from lens.metrics import Interval, Spread, intervals, spread
 from lens.tracking import RunFacts
 
-# Settings that two runs of one candidate may differ in.
-_FREE = ("seed", "name", "resume", "data.fold", "data.seed", "callbacks.", "logger.", "trainer.progress")
+# Settings that two runs of one candidate may differ in: which repeat it is, where it ran, what was shown meanwhile.
+_FREE = frozenset(
+    (
+        "seed",
+        "name",
+        "resume",
+        "data.fold",
+        "data.seed",
+        "data.root",
+        "data.path",
+        "data.workers",
+        "data.memory_mb",
+    )
+    + ("data.progress", "trainer.progress", "trainer.accelerator", "trainer.devices", "trainer.num_nodes")
+    + ("trainer.checkpoint_steps", "trainer.log_steps")
+)
+_FREE_PARTS = ("logger.", "callbacks.pictures.", "callbacks.speed.", "callbacks.retrieval.")
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,8 @@ class Trained:
 class Candidate:
     """One way to train.
 
-    per_query: metric to float64 [Q], each query's mean over the runs that tested it, in the order of ``query_ids``.
+    per_query: metric to float64 [Q], each query's mean over the runs that tested it, in the order of ``query_ids``;
+        products, query_categories: str [Q].
     intervals: of these, over queries (over products where these have several queries).
     seeds: mean and spread of the headline metric over the runs' own means; of one run the spread is NaN.
     data: the fingerprints of what the runs were judged on.
@@ -39,6 +58,7 @@ class Candidate:
     per_query: dict[str, np.ndarray]
     query_ids: np.ndarray
     products: np.ndarray
+    query_categories: np.ndarray
     intervals: dict[str, Interval]
     seeds: Spread
     data: frozenset[str]
@@ -48,6 +68,11 @@ class Candidate:
         """Whether the runs are folds of a cross-validation."""
         return len({run.facts.params.get("data.fold") for run in self.runs}) > 1
 
+    @property
+    def chance(self) -> float:
+        """What a random order scores in the headline metric, in the mean of the runs."""
+        return float(np.mean([run.judged.scores.chance[HEADLINE] for run in self.runs]))
+
     def mean(self, metric: str) -> float:
         """Mean over the runs of a logged metric; NaN where none has it."""
         values = [run.facts.metrics[metric] for run in self.runs if metric in run.facts.metrics]
@@ -55,10 +80,17 @@ class Candidate:
 
 
 def candidates(trained: Sequence[Trained]) -> list[Candidate]:
-    """Group runs by their settings, in the order of their first runs."""
-    groups: dict[tuple[tuple[str, str], ...], list[Trained]] = {}
+    """Group runs by their settings and data, in the order of their first runs.
+
+    A repeat, of equal settings, seed and fold, is no second seed: it begins a candidate of its own.
+    """
+    groups: dict[tuple[Any, ...], list[Trained]] = {}
+    seen: Counter[tuple[Any, ...]] = Counter()
     for run in trained:
-        groups.setdefault(_settings(run.facts), []).append(run)
+        settings, params = _settings(run), run.facts.params
+        which = (settings, params.get("seed"), params.get("data.fold"))
+        groups.setdefault((settings, seen[which]), []).append(run)
+        seen[which] += 1
     names = _names([[run.facts for run in runs] for runs in groups.values()])
     return [_candidate(name, runs) for name, runs in zip(names, groups.values(), strict=True)]
 
@@ -72,16 +104,34 @@ def spread_of_shares(values: Sequence[float], test_share: float | None = None) -
     return replace(found, low=float(np.clip(found.low, 0, 1)), high=float(np.clip(found.high, 0, 1)))
 
 
-def _settings(facts: RunFacts) -> tuple[tuple[str, str], ...]:
-    """All that makes two runs the same way to train: their settings without seed and fold, and the first weights."""
-    kept = {key: value for key, value in facts.params.items() if not key.startswith(_FREE)}
-    return tuple(sorted({**kept, "weights": facts.tags.get("weights", "")}.items()))
+def _settings(run: Trained) -> tuple[tuple[str, str], ...]:
+    """All that makes two runs the same way to train: their settings, the first weights, and the data.
+
+    The folds of one collection have different splits, so different fingerprints.
+    """
+    params = run.facts.params
+    kept = {
+        key: value for key, value in params.items() if key not in _FREE and not key.startswith(_FREE_PARTS)
+    }
+    kept["weights"] = run.facts.tags.get("weights", "")
+    if params.get("data.folds", "None") == "None":
+        kept["data"] = data_key(run)
+    return tuple(sorted(kept.items()))
+
+
+def data_key(run: Trained) -> str:
+    """Equal for runs that were judged on the same items by the same relevance."""
+    ids = "\n".join(sorted(run.judged.query_ids))
+    mark = run.embedded.fingerprint or hashlib.sha256(ids.encode()).hexdigest()
+    return f"{mark}/{run.judged.relevance}"
 
 
 def _candidate(name: str, runs: list[Trained]) -> Candidate:
     parts = [
         pd.DataFrame(run.judged.scores.per_query).assign(
-            query=run.judged.query_ids, product=run.judged.products
+            query=run.judged.query_ids,
+            product=run.judged.products,
+            category=run.judged.query_categories,
         )
         for run in runs
     ]
@@ -97,9 +147,10 @@ def _candidate(name: str, runs: list[Trained]) -> Candidate:
         per_query,
         means.index.to_numpy(dtype=str),
         products,
+        together["category"].first().to_numpy(dtype=str),
         intervals(per_query, clusters),
         spread_of_shares(own),
-        frozenset(f"{run.embedded.fingerprint}/{run.judged.relevance}" for run in runs),
+        frozenset(map(data_key, runs)),
     )
 
 
@@ -125,6 +176,10 @@ def _brief(word: str) -> str:
 
 
 def _words(facts: RunFacts) -> list[str]:
-    words = facts.tags.get("overrides", "").split()
-    free = ("model=", *(f"{key}=" if not key.endswith(".") else key for key in _FREE))
-    return [word for word in words if not word.startswith(free)]
+    words = [word.lstrip("+") for word in facts.tags.get("overrides", "").split()]
+    keys = [word.partition("=")[0] for word in words]
+    return [
+        word
+        for key, word in zip(keys, words, strict=True)
+        if key not in {"model", *_FREE} and not key.startswith(_FREE_PARTS)
+    ]

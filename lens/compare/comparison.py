@@ -63,14 +63,25 @@ def compare(found: Sequence[Candidate], left_out: Mapping[str, str] | None = Non
         for one in same[1:]
         if np.array_equal(one.query_ids, best.query_ids)
     }
-    adjusted = holm(np.array([difference.p_value for difference in differences.values()]))
+    adjusted = _adjusted([difference.p_value for difference in differences.values()], len(same))
     return Comparison(
         (*same, *others),
         differences,
-        dict(zip(differences, map(float, adjusted), strict=True)),
+        dict(zip(differences, adjusted, strict=True)),
         frozenset(one.name for one in others),
         dict(left_out or {}),
     )
+
+
+def _adjusted(p_values: list[float], candidates: int) -> list[float]:
+    """Holm's correction over all pairs of candidates, of which those with the best are at hand.
+
+    The best was found on the same queries, so any pair might have been the one looked at. The p-values of the other
+    pairs count as larger than these, which can only make the correction stricter.
+    """
+    pairs = candidates * (candidates - 1) // 2
+    others = np.ones(pairs - len(p_values))
+    return [float(value) for value in holm(np.concatenate([p_values, others]))[: len(p_values)]]
 
 
 def _headline(candidate: Candidate) -> float:
@@ -80,29 +91,37 @@ def _headline(candidate: Candidate) -> float:
 
 def verdicts(comparison: Comparison) -> list[str]:
     """The comparison in sentences: the best, what cannot be told from it, what is worse, and what to beware of."""
-    best = comparison.best
-    at = best.intervals[HEADLINE]
-    lines = [
-        f"{best.name} is best: precision@1 {at.mean:.3f} ({at.low:.3f} to {at.high:.3f}) on {at.queries} queries."
-    ]
+    best, at = comparison.best, comparison.best.intervals[HEADLINE]
+    if not at.queries:
+        return ["No query has a relevant item, so nothing can be judged.", *_left_out(comparison)]
+    alone = len(comparison.comparable) == 1
+    figures = f"precision@1 {at.mean:.3f} ({at.low:.3f} to {at.high:.3f}) on {at.queries} queries"
+    lines = [f"{best.name}: {figures}." if alone else f"{best.name} is best: {figures}."]
     equal = [name for name, p in comparison.adjusted.items() if not p < LEVEL]
     worse = [name for name, p in comparison.adjusted.items() if p < LEVEL]
     if equal:
         lines.append(f"No difference to it can be claimed for: {'; '.join(equal)}.")
     if worse:
-        lines.append(f"Worse than it, by more than chance explains: {'; '.join(worse)}.")
+        lines.append(f"Worse than it on such queries, by more than chance explains: {'; '.join(worse)}.")
     if comparison.other_data:
         lines.append(
-            f"Judged on other data, so not to be compared: {'; '.join(sorted(comparison.other_data))}."
+            "Judged on other items or folds or by another relevance, so not to be compared (relevance= and data= judge "
+            f"all alike): {'; '.join(sorted(comparison.other_data))}."
         )
-    chance = best.runs[0].judged.scores.chance[HEADLINE]
-    if at.low <= chance:
-        lines.append(f"Even the best is not above chance, which has precision@1 {chance:.3f}.")
-    if any(len(one.runs) == 1 for one in comparison.comparable):
+    if at.low <= best.chance:
+        lines.append(f"Even {best.name} is not above chance, which has precision@1 {best.chance:.3f}.")
+    if not alone:
         lines.append(
-            "The intervals are over queries; another seed of one training may move it further: train several seeds."
+            "These are claims about the trained models. Another seed moves each of them: ± in the table, from two on."
         )
-    return lines + [f"Left out: {run}: {reason}" for run, reason in comparison.left_out.items()]
+    return lines + _left_out(comparison)
+
+
+def _left_out(comparison: Comparison, shown: int = 3) -> list[str]:
+    """The runs that are not here: each with its reason, or their number where there are many."""
+    lines = [f"Left out: {run}: {reason}." for run, reason in comparison.left_out.items()]
+    more = len(lines) - shown
+    return lines if more <= 0 else [*lines[:shown], f"Left out: {more} more runs."]
 
 
 def quality_table(comparison: Comparison) -> pd.DataFrame:
@@ -117,7 +136,7 @@ def quality_table(comparison: Comparison) -> pd.DataFrame:
                 interval.low,
                 interval.high,
             )
-        row["chance_precision_at_1"] = one.runs[0].judged.scores.chance[HEADLINE]
+        row["chance_precision_at_1"] = one.chance
         row["precision_at_1_sd_of_runs"] = one.seeds.sd
         difference = comparison.differences.get(one.name)
         if difference is not None:

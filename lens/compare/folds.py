@@ -15,10 +15,11 @@ from lens.metrics import Interval, Spread, intervals, retrieval_scores
 class CrossValidation:
     """Three answers to how good this way to train is on items that it has not seen.
 
-    folds: the headline metric over the folds' own means; the interval allows for the training items that they share.
+    folds: the headline metric over the folds' own means, seeds of a fold averaged; the interval allows for the training
+        items that folds share.
     pooled: metric to interval over all queries, each searched among the test items of its own fold.
     out_of_fold: the test vectors of all folds as one index, each item searching among all others; the vectors come
-        from different trainings, so this is a lower bound of what one model would do.
+        from different trainings, so expect less than of one model.
     whole: each query searched among the whole collection by the model that has not seen it.
     """
 
@@ -29,36 +30,43 @@ class CrossValidation:
 
 
 def cross_validation(candidate: Candidate) -> CrossValidation:
-    """Judge the folds of a candidate together; of several seeds of a fold the first is taken for `out_of_fold`."""
-    first: dict[str, Trained] = {}
+    """Judge the folds of a candidate together; of several seeds of a fold the first is taken for all but the means."""
+    by_fold: dict[str, list[Trained]] = {}
     for run in candidate.runs:
-        first.setdefault(run.facts.params.get("data.fold", ""), run)
-    runs = list(first.values())
-    own = [run.judged.scores.metrics[HEADLINE] for run in candidate.runs]
-    tested = [(run, np.flatnonzero(run.embedded.items["split"].to_numpy() == "test")) for run in runs]
+        by_fold.setdefault(run.facts.params.get("data.fold", ""), []).append(run)
+    own = [
+        float(np.nanmean([run.judged.scores.metrics[HEADLINE] for run in runs])) for runs in by_fold.values()
+    ]
+    first = [runs[0] for runs in by_fold.values()]
+    tested = [(run, np.flatnonzero(run.embedded.items["split"].to_numpy() == "test")) for run in first]
     vectors = np.concatenate([run.embedded.vectors[rows] for run, rows in tested])
     items = pd.concat([run.embedded.items.iloc[rows] for run, rows in tested], ignore_index=True)
+    how = first[0].judged
+    share = 1 / int(first[0].facts.params.get("data.folds", len(first)))
     return CrossValidation(
-        spread_of_shares(own, test_share=1 / len(runs)),
+        spread_of_shares(own, test_share=share),
         candidate.intervals,
-        judge(vectors, items, relevance=runs[0].judged.relevance),
-        _whole(tested, runs[0].judged.relevance),
+        judge(vectors, items, relevance=how.relevance, ties=how.ties),
+        _whole(tested),
     )
 
 
-def _whole(tested: Sequence[tuple[Trained, np.ndarray]], relevance: str) -> dict[str, Interval]:
-    """The test items of each fold as queries against all items of that fold's model, themselves left out."""
-    column = "category" if relevance == "category" else "product_id"
+def _whole(tested: Sequence[tuple[Trained, np.ndarray]]) -> dict[str, Interval]:
+    """The test queries of each fold against the whole gallery of that fold's model, themselves left out."""
     values: dict[str, list[np.ndarray]] = {}
     products: list[np.ndarray] = []
     for run, rows in tested:
-        items, everything = run.embedded.items, np.arange(len(run.embedded.items))
+        items, vectors = run.embedded.items, run.embedded.vectors
+        column = "category" if run.judged.relevance == "category" else "product_id"
         labels = np.unique(items[column].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
+        role = items["role"].to_numpy(dtype=str)
+        queries, gallery = rows[role[rows] != "gallery"], np.flatnonzero(role != "query")
         scores = retrieval_scores(
-            run.embedded.vectors[rows], labels[rows], rows, run.embedded.vectors, labels, everything, ks=KS
-        )
+            vectors[queries], labels[queries], queries, vectors[gallery], labels[gallery], gallery,
+            ks=KS, ties=run.judged.ties,
+        )  # fmt: skip
         for name, per_query in scores.per_query.items():
             values.setdefault(name, []).append(per_query)
-        products.append(items["product_id"].to_numpy(dtype=str)[rows][scores.counted])
+        products.append(items["product_id"].to_numpy(dtype=str)[queries][scores.counted])
     clusters = np.unique(np.concatenate(products), return_inverse=True)[1]
     return intervals({name: np.concatenate(parts) for name, parts in values.items()}, clusters)

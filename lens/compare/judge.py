@@ -17,19 +17,21 @@ class Judged:
     """What a search in one set of items is worth.
 
     intervals: metric to mean and 95 % interval over the counted queries (over products where these have several).
-    query_ids, products: str [counted queries], in the order of ``scores.per_query``.
+    query_ids, products, query_categories: str [counted queries], in the order of ``scores.per_query``.
     macro: the mean over categories, in each of which every query counts alike.
     categories: a line a category, with its number of queries and all metrics.
-    relevance: ``category`` or ``product``.
+    relevance: ``category`` or ``product``; ties: as in `lens.metrics.retrieval_scores`.
     """
 
     scores: RetrievalScores
     intervals: dict[str, Interval]
     query_ids: np.ndarray
     products: np.ndarray
+    query_categories: np.ndarray
     macro: dict[str, float]
     categories: pd.DataFrame
     relevance: str
+    ties: Ties
 
     @property
     def clustered(self) -> bool:
@@ -71,9 +73,11 @@ def judge(
         intervals(scores.per_query, clusters),
         _names(counted),
         products,
+        category[scores.counted],
         macro(scores, category),
         by_group(scores, category),
         "category" if column == "category" else "product",
+        ties,
     )
 
 

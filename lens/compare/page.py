@@ -3,7 +3,6 @@
 import base64
 import io
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,8 +49,8 @@ def plots(findings: Findings) -> dict[str, Figure]:
     """File name to figure."""
     comparison = findings.comparison
     quality = {one.name: one.intervals[HEADLINE] for one in comparison.comparable}
-    chance = comparison.best.runs[0].judged.scores.chance[HEADLINE]
-    found = {"quality.png": interval_figure(quality, chance=chance)}
+    over = "products" if comparison.best.runs[0].judged.clustered else "queries"
+    found = {"quality.png": interval_figure(quality, chance=comparison.best.chance, over=over)}
     latency = {name: one.latency_p50_ms for name, one in findings.indicators.items()}
     size = {name: float(one.index_bytes_per_item or np.nan) for name, one in findings.indicators.items()}
     if latency:
@@ -91,10 +90,12 @@ def write_page(folder: Path, title: str, findings: Findings, opener: Opener | No
 
 
 def _write(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(content)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        fresh.write_bytes(content)
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _html(title: str, findings: Findings, figures: Mapping[str, bytes], opener: Opener | None) -> str:

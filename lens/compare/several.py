@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lens.compare import tables
+from lens.compare.aggregate import figures
 from lens.compare.candidates import Candidate, Trained, candidates
 from lens.compare.comparison import Comparison, compare, verdicts
 from lens.compare.folds import cross_validation
@@ -76,7 +77,7 @@ def findings(
 ) -> Findings:
     """What can be said of the candidates beyond their quality; `indicators` measures what is missing, 10 s a model."""
     found = Findings(comparison, worth=worth(comparison), worst=tuple(worst_queries(comparison)))
-    by_folds = {one.name: cross_validation(one) for one in comparison.candidates if one.folds}
+    by_folds = {one.name: cross_validation(one) for one in comparison.candidates if _crossed(one)}
     found = replace(found, folds=by_folds)
     first = {one.name: one.runs[0].facts.run_id for one in comparison.candidates}
     if indicators:
@@ -89,6 +90,11 @@ def findings(
             found, robustness={one.name: _robust(uri, one, other) for one in comparison.comparable}
         )
     return found
+
+
+def _crossed(one: Candidate) -> bool:
+    """Whether the runs are folds, judged on the items that each left out."""
+    return one.folds and all(run.embedded.data == "own" and run.embedded.split == "test" for run in one.runs)
 
 
 def _robust(uri: str, candidate: Candidate, other: dict[str, Any] | None) -> RobustnessReport:
@@ -118,7 +124,7 @@ def print_findings(found: Findings) -> None:
 def print_quality(comparison: Comparison) -> None:
     """The quality table in two parts, each narrow enough for a terminal."""
     table = tables.quality(comparison)
-    tables.print_table("Quality on held-out items (95 % interval)", table, tables.FIRST, tables.BRIEF)
+    tables.print_table("Quality as a search (95 % interval)", table, tables.FIRST, tables.BRIEF)
     tables.print_table("Verdict and training", table, tables.THEN)
 
 
@@ -183,6 +189,7 @@ def compare_and_keep(
 ) -> None:
     """Compare runs, show it, and keep the page: with the sweep's parent or a run of its own, and in ``out``.
 
+    The parent gets page and figures only where its runs are judged as they were trained.
     how: split, relevance and ties, see `read_runs`. Raises LensError where no run can be judged.
     """
     if out is not None and out.is_file():
@@ -191,5 +198,9 @@ def compare_and_keep(
     found = findings(uri, comparison, indicators=indicators, robust=robust, other=other)
     print_findings(found)
     title = f"Sweep {parent[:8]}" if parent else f"Comparison of {len(runs)} runs"
+    if other is not None or how["split"] or how["relevance"]:
+        parent = None
+    if parent is not None:
+        add_to_run(uri, parent, metrics=figures(comparison, found), tags={"best": comparison.best.name})
     run_id = keep(uri, experiment, parent, title, found, out, pictures_of(uri, comparison, other))
     print(f"The page: {out / PAGE if out else f'comparison/{PAGE} of run {run_id}'}")

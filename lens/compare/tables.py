@@ -133,21 +133,19 @@ def _cost_cells(cost: Indicators) -> tuple[Cell, ...]:
 
 
 def categories(comparison: Comparison) -> Table:
-    """Precision@1 by category, a column a candidate; of several runs the mean."""
-    columns = {}
-    for one in comparison.candidates:
-        parts = [run.judged.categories[[HEADLINE, "queries"]] for run in one.runs]
-        columns[one.name] = pd.concat(parts).groupby(level=0).agg({HEADLINE: "mean", "queries": "sum"})
-    first = columns[comparison.best.name]
-    runs = len(comparison.best.runs) if not comparison.best.folds else 1
+    """Precision@1 by category, a column a candidate: the mean of its queries, each the mean of the runs."""
+    columns = {
+        one.name: pd.Series(one.per_query[HEADLINE]).groupby(one.query_categories).agg(["mean", "size"])
+        for one in comparison.candidates
+    }
     rows: list[tuple[Cell, ...]] = []
-    for name in first.index:
-        cells = [(number(part[HEADLINE].get(name)), "") for part in columns.values()]
-        rows.append(((str(name), f"{int(first['queries'][name] // runs)} queries"), *cells))
-    macro = [np.nanmean([run.judged.macro[HEADLINE] for run in one.runs]) for one in comparison.candidates]
-    rows.append((("macro", ""), *((number(float(value)), "") for value in macro)))
-    headings = ("category", *columns)
-    return Table(headings, tuple(rows), ("",) * len(rows))
+    for name in sorted(set().union(*(part.index for part in columns.values()))):
+        sizes = [int(part["size"].get(name, 0)) for part in columns.values()]
+        cells = [(number(part["mean"].get(name)), "") for part in columns.values()]
+        rows.append(((str(name), f"{max(sizes)} queries"), *cells))
+    macro = [(number(part["mean"].mean() if len(part) else None), "") for part in columns.values()]
+    rows.append((("macro", ""), *macro))
+    return Table(("category", *columns), tuple(rows), ("",) * len(rows))
 
 
 def bands(found: Mapping[str, Worth]) -> Table:

@@ -36,12 +36,14 @@ def worst_queries(comparison: Comparison, count: int = 6, k: int = 5) -> list[Wo
     At most two of a label, so that one difficult category does not hide the others; each candidate answers with its
     first run that tested the query.
     """
-    compared = comparison.comparable
+    compared = [
+        one for one in comparison.comparable if np.array_equal(one.query_ids, comparison.best.query_ids)
+    ]
     means = np.mean([one.per_query[DIFFICULTY] for one in compared], axis=0)
-    queries = comparison.best.query_ids
+    queries, labels = comparison.best.query_ids, _labels(comparison.best)
     chosen: list[tuple[str, str, float]] = []
     for place in np.argsort(means, kind="stable"):
-        label = _label(comparison.best, str(queries[place]))
+        label = labels[str(queries[place])]
         if sum(label == other for _, other, _ in chosen) < 2:
             chosen.append((str(queries[place]), label, float(means[place])))
         if len(chosen) == count:
@@ -55,12 +57,13 @@ def worst_queries(comparison: Comparison, count: int = 6, k: int = 5) -> list[Wo
     ]
 
 
-def _label(candidate: Candidate, item_id: str) -> str:
-    for run in candidate.runs:
-        place = np.flatnonzero(run.embedded.items["item_id"].to_numpy() == item_id)
-        if len(place):
-            return str(run.embedded.items[_column(run)].iloc[place[0]])
-    return ""
+def _labels(candidate: Candidate) -> dict[str, str]:
+    """Item id to what makes it relevant, of all items of the candidate's runs."""
+    return {
+        str(item): str(label)
+        for run in candidate.runs
+        for item, label in zip(run.embedded.items["item_id"], run.embedded.items[_column(run)], strict=True)
+    }
 
 
 def _column(run: Trained) -> str:
@@ -70,7 +73,8 @@ def _column(run: Trained) -> str:
 def _answers(candidate: Candidate, wanted: list[str], k: int) -> dict[str, tuple[Found, ...]]:
     found: dict[str, tuple[Found, ...]] = {}
     for run in candidate.runs:
-        own = [item for item in wanted if item in set(run.judged.query_ids) and item not in found]
+        tested = set(run.judged.query_ids)
+        own = [item for item in wanted if item in tested and item not in found]
         if own:
             found |= _answers_of_run(run, own, k)
     return found

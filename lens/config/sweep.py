@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,13 +48,21 @@ class SweepParent(Callback):
         atexit.register(self._ended_early)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        if self._open is not None and self._summary is not None:
-            uri, run_id = self._open
-            try:
-                locate(self._summary, "hydra.callbacks.sweep.summary")(uri, config.logger.experiment, run_id)
-            except LensError as error:  # the jobs have their figures all the same
-                print(f"The sweep was not summarised: {error}", file=sys.stderr)
-        self._finish("FINISHED")
+        try:
+            self._summarise(config)
+        finally:
+            self._finish("FINISHED")
+
+    def _summarise(self, config: DictConfig) -> None:
+        if self._open is None or self._summary is None:
+            return
+        uri, run_id = self._open
+        try:
+            locate(self._summary, "hydra.callbacks.sweep.summary")(uri, config.logger.experiment, run_id)
+        except LensError as error:  # the jobs have their figures all the same
+            print(f"The sweep was not summarised: {error}", file=sys.stderr)
+        except Exception:  # Hydra would make one line of a bug
+            traceback.print_exc()
 
     def _ended_early(self) -> None:
         """Hydra tells nobody of a sweep that a failed job or Ctrl-C ended."""

@@ -6,18 +6,24 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from lens.figures.style import sheet, short
+from lens.figures.style import label, sheet
 from lens.metrics import Interval
 
 ON_FRONT, BEHIND = "#0b57d0", "#9aa0a6"
 
 
 def interval_figure(
-    intervals: Mapping[str, Interval], *, chance: float | None = None, metric: str = "precision@1"
+    intervals: Mapping[str, Interval],
+    *,
+    chance: float | None = None,
+    metric: str = "precision@1",
+    over: str = "queries",
 ) -> Figure:
-    """Mean and interval of each model, one line a model, best on top as given."""
+    """Mean and interval of each model, one line a model, in the order given; ``over``: what the intervals are over."""
     head = "Which model finds a relevant item first?"
-    look = "Look at how far the intervals overlap: where they overlap much, the order may be chance. Best on top."
+    look = (
+        "Intervals far apart: a clear order. Where they overlap, the paired comparison in the table decides."
+    )
     figure, _ = sheet(7.5, 0.42 * len(intervals) + 1.0, head, look)
     axis = figure.subplots()
     for place, (_, one) in enumerate(intervals.items()):
@@ -37,10 +43,10 @@ def interval_figure(
         axis.axvline(chance, linestyle=":", color="#b3261e")
         axis.text(chance, 0.7, " chance", color="#b3261e", fontsize=8, va="center")
     axis.set_yticks(
-        [-place for place in range(len(intervals))], [short(name, 40) for name in intervals], fontsize=8
+        [-place for place in range(len(intervals))], [label(name, 40) for name in intervals], fontsize=8
     )
     axis.set_ylim(-len(intervals) + 0.4, 1.0)
-    axis.set_xlabel(f"{metric}, mean and 95 % interval over queries")
+    axis.set_xlabel(f"{metric}, mean and 95 % interval over {over}")
     axis.grid(axis="x", alpha=0.3)
     return figure
 
@@ -73,7 +79,7 @@ def tradeoff_figure(
             color=colour,
         )
         axis.annotate(
-            short(name, 40),
+            label(name, 40),
             (cost[name], one.mean),
             (7, 5),
             textcoords="offset points",

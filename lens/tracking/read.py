@@ -26,9 +26,10 @@ MOST_RUNS = 50_000  # mlflow's own limit; its default is 1000
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the store says of one run: the last value of each metric, its settings (cut at 250 characters), its tags.
+    """What the store says of one run: the last value of each metric, its settings, its tags.
 
     status: RUNNING also for a run that was killed without notice.
+    params: cut at 250 characters; what a resume changed has its new value.
     """
 
     run_id: str
@@ -44,11 +45,6 @@ def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last"
 
     Raises LensError if nothing or more than one thing fits, naming what there is.
     """
-    path = database_file(uri)
-    if path is not None and not path.exists():
-        raise LensError(
-            f"There is no tracking store {path}; train a model first, or set MLFLOW_TRACKING_URI."
-        )
     runs = _runs(uri, experiment)
     if not runs:
         raise LensError(f"The experiment {experiment!r} in {shown(uri)} holds no runs yet.")
@@ -71,7 +67,12 @@ def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last"
 
 
 def _runs(uri: str, experiment: str) -> "list[Run]":
-    """The experiment's runs, newest first."""
+    """The experiment's runs, newest first. Raises LensError where there is no such store or experiment."""
+    path = database_file(uri)
+    if path is not None and not path.exists():  # mlflow would make an empty one
+        raise LensError(
+            f"There is no tracking store {path}; train a model first, or set MLFLOW_TRACKING_URI."
+        )
     try:
         with quiet():
             mlflow = client(uri)
@@ -165,15 +166,18 @@ def check_same_data(uri: str, run_id: str, fingerprint: str) -> None:
 def sweep_runs(uri: str, experiment: str, which: str) -> tuple[str, list[RunFacts]]:
     """The parent's id and a sweep's runs, oldest first; ``which`` is the parent's id, its start, or ``last``.
 
-    Raises LensError where there is no such sweep.
+    Raises LensError where there is no such sweep, or several fit.
     """
     runs = _runs(uri, experiment)
-    parents = [run.data.tags[PARENT_TAG] for run in runs if PARENT_TAG in run.data.tags]
-    chosen = next((parent for parent in parents if which == "last" or parent.startswith(which)), None)
-    if chosen is None:
+    parents = dict.fromkeys(run.data.tags[PARENT_TAG] for run in runs if PARENT_TAG in run.data.tags)
+    fits = [parent for parent in parents if which == "last" or parent.startswith(which)]
+    if not fits:
         raise LensError(
             f"There is no sweep {which} in {shown(uri)}; make one with python train.py -m KEY=A,B."
         )
+    if len(fits) > 1 and which != "last":
+        raise LensError(f"Several sweeps fit {which!r}: {', '.join(fits[:5])}; give more of the id.")
+    chosen = fits[0]
     return chosen, [_facts(run) for run in reversed(runs) if run.data.tags.get(PARENT_TAG) == chosen]
 
 
@@ -185,12 +189,16 @@ def several_runs(uri: str, experiment: str, which: Sequence[str]) -> list[RunFac
 
 def _facts(run: "Run") -> RunFacts:
     data = run.data
+    # A parameter of MLflow cannot change, so a resume leaves new values in tags, see RunLogger.log_hyperparams.
+    changed = {
+        key.removeprefix("changed."): value for key, value in data.tags.items() if key.startswith("changed.")
+    }
     return RunFacts(
         str(run.info.run_id),
         str(run.info.run_name),
         str(run.info.status),
         dict(data.metrics),
-        dict(data.params),
+        {**data.params, **changed},
         dict(data.tags),
     )
 

@@ -33,7 +33,9 @@ def trained(
     table: pd.DataFrame | None = None,
     fingerprint: str = "f",
     metrics: dict[str, float] | None = None,
-    **params: str,
+    fold: str = "None",
+    folds: str = "None",
+    params: dict[str, str] | None = None,
 ) -> Trained:
     """A run whose vectors are its items' categories with noise on top: the more noise, the worse."""
     table = items(80) if table is None else table
@@ -41,19 +43,21 @@ def trained(
     place = table["category"].str[1:].astype(int).to_numpy()
     vectors = np.eye(CATEGORIES, 16)[place] + noise * random.normal(size=(len(table), 16))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    run_id = f"{model}-{noise}-{seed}-{params.get('fold', '')}"
+    run_id = f"{model}-{noise}-{seed}-{fold if fold != 'None' else ''}"
     settings = {
         "model_name": model,
         "seed": str(seed),
         "name": run_id,
-        "data.fold": params.get("fold", "None"),
+        "data.fold": fold,
+        "data.folds": folds,
+        "model.noise": str(noise),
     }
     facts = RunFacts(
         run_id,
         model,
         "FINISHED",
         metrics or {},
-        settings | {"model.noise": str(noise)},
+        settings | (params or {}),
         {"weights": "random"},
     )
     embedded = Embedded(vectors, table, f"run {run_id}", "own", "test", "category", run_id, fingerprint)
@@ -65,6 +69,8 @@ def folded(noise: float, folds: int = 4, count: int = 40) -> list[Trained]:
     for fold in range(folds):
         sides = ["test" if (n // CATEGORIES) % folds == fold else "train" for n in range(count)]
         table = items(count, sides)
-        runs.append(trained(noise, fold, table=table, fingerprint=f"f{fold}", fold=str(fold)))
+        runs.append(
+            trained(noise, fold, table=table, fingerprint=f"f{fold}", fold=str(fold), folds=str(folds))
+        )
     # All folds of one training have its seed.
     return [replace(run, facts=replace(run.facts, params=run.facts.params | {"seed": "0"})) for run in runs]

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from lens.compare import tables
+from lens.compare.aggregate import figures
 from lens.compare.candidates import candidates
 from lens.compare.comparison import compare
 from lens.compare.folds import cross_validation
 from lens.compare.page import Findings, plots, write_page
-from lens.compare.sweeps import figures
 from lens.compare.worst import worst_queries
 from lens.compare.worth import worth
 from lens.errors import LensError
