@@ -43,6 +43,11 @@ def _source(config: dict[str, Any]) -> str:
         )
     if config["indicators"] and given[0] in ("index", "vectors"):
         raise LensError("indicators=true needs run=, runs= or sweep=: there is no model to measure.")
+    out = config["out"]
+    if out is not None and given[0] not in ("runs", "sweep") and Path(out).is_dir():
+        raise LensError(f"out={out} is a folder; give a file, such as {Path(out) / 'scores.json'}.")
+    if config["triplets"] is not None and (config["robustness"] or config["indicators"]):
+        raise LensError("triplets= is judged alone: leave robustness= and indicators= out.")
     return given[0]
 
 

@@ -101,6 +101,15 @@ def test_an_index_is_judged_on_its_test_side(evaluate, tmp_path: Path) -> None:
         (["vektors=v.npy"], "vectors"),
         (["index=x", "split=tset"], "test"),
         (["index=x", "data=folder", "data.root=y"], "run="),
+        (["run=a", "runs=[b]"], "Give one of"),
+        (["index=x", "robustness=true"], "run="),
+        (["vectors=v.npy", "items=i.csv", "indicators=true"], "no model"),
+        (["runs=[a]", "triplets=t.csv"], "one model"),
+        (["run=a", "triplets=t.csv", "robustness=true"], "alone"),
+        (["index=x", "out=."], "folder"),
+        (["vectors=v.npy", "items=i.csv", "triplets=none.csv"], "none.csv"),
+        (["runs=[a]", "uri=sqlite:////nowhere/none.db"], "none.db"),
+        (["sweep=last", "uri=sqlite:////nowhere/none.db"], "none.db"),
     ],
 )
 def test_a_mistake_is_one_sentence(evaluate, arguments: list[str], words: str) -> None:
