@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,13 @@ def quiet_lightning() -> None:
     torch.set_num_threads(1)
     for name in ("pytorch_lightning", "lightning", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@pytest.fixture(autouse=True)
+def no_handlers_left_behind() -> Iterator[None]:
+    """A command that runs in this process logs to the stderr of its test, which the next test finds closed."""
+    before = list(logging.getLogger().handlers)
+    yield
+    for handler in [part for part in logging.getLogger().handlers if part not in before]:
+        if type(handler) is logging.StreamHandler:
+            logging.getLogger().removeHandler(handler)
