@@ -16,25 +16,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lens.compare.score import score_items
+from lens.compare.judge import judge
 from lens.config import build, compose_file
 from lens.index import load
 from lens.index.embedding import embed_all
-from lens.metrics import RetrievalScores
+from lens.metrics import RetrievalScores, interval, paired_difference
 from lens.tracking import named_runs, project_folder, tracking_uri
 
 METRICS = ("precision_at_1", "precision_at_10", "recall_at_10", "map_at_r")
 MODELS = ("resnet_tiny", "clip_tiny", "vit_tiny", "autoencoder_tiny")
 SEEDS = (0, 1, 2)
-RESAMPLES = 2000
-
-
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % percentile-bootstrap interval of float [queries]."""
-    random = np.random.default_rng(0)
-    means = [float(values[random.integers(len(values), size=len(values))].mean()) for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
 
 
 def row(
@@ -42,11 +33,12 @@ def row(
 ) -> dict[str, object]:
     cells: dict[str, object] = {"model": model, "kind": kind, "seed": seed, "queries": scores.queries}
     for name in METRICS:
-        cells[name], cells[f"{name}_low"], cells[f"{name}_high"] = interval(scores.per_query[name])
+        at = interval(scores.per_query[name])
+        cells[name], cells[f"{name}_low"], cells[f"{name}_high"] = at.mean, at.low, at.high
     for name, other in baselines.items():
-        gain = scores.per_query["precision_at_1"] - other.per_query["precision_at_1"]
+        gain = paired_difference(scores.per_query["precision_at_1"], other.per_query["precision_at_1"])
         key = f"gain_over_{name}"
-        cells[key], cells[f"{key}_low"], cells[f"{key}_high"] = interval(gain)
+        cells[key], cells[f"{key}_low"], cells[f"{key}_high"] = gain.mean, gain.low, gain.high
     return cells
 
 
@@ -75,14 +67,14 @@ def main() -> None:
             small = build(config.data, image_size=32)
             small.setup()
             vectors = embed_all(lambda images: images.flatten(1) - 0.5, small.evaluation_loader(test))
-            pixels = score_items(vectors, items)
+            pixels = judge(vectors, items).scores
             rows.append(row("raw 32x32 pixels", "baseline", "-", pixels))
         both: dict[str, list[RetrievalScores]] = {"trained": [], "untrained": []}
         for seed in SEEDS:
             torch.manual_seed(seed)
             network = build(config.model).eval()
             vectors = embed_all(network.embed_images, data.evaluation_loader(test))
-            untrained = score_items(vectors, items)
+            untrained = judge(vectors, items).scores
             rows.append(row(model, "untrained", seed, untrained))
             both["untrained"].append(untrained)
             run_id = runs.get(f"{prefix}-{model}-{seed}")
@@ -90,7 +82,7 @@ def main() -> None:
                 print(f"There is no finished run {prefix}-{model}-{seed}.", file=sys.stderr)
                 continue
             index = load(project_folder() / "runs" / run_id / "index")
-            trained = score_items(index.vectors, index.items, split="test")
+            trained = judge(index.vectors, index.items, split="test").scores
             rows.append(row(model, "trained", seed, trained, pixels=pixels, untrained=untrained))
             both["trained"].append(trained)
         if len(both["trained"]) == len(SEEDS):
