@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from lens.compare import tables
@@ -19,7 +20,7 @@ from lens.compare.indicators import notes as indicator_notes
 from lens.compare.judge import judge
 from lens.compare.page import PAGE, Findings, Opener, write_page
 from lens.compare.robustness import RobustnessReport, robustness
-from lens.compare.sources import embedded_by_export, embedded_run, open_run
+from lens.compare.sources import Embedded, embedded_by_export, embedded_run, open_run
 from lens.compare.worst import worst_queries
 from lens.compare.worth import worth
 from lens.config import build
@@ -63,8 +64,18 @@ def read_runs(
         except LensError as error:
             left_out[f"{one.name} ({one.run_id[:8]})"] = str(error).rstrip(".")
             continue
-        found.append(Trained(one, embedded, judged))
+        folds = one.params.get("data.folds", "None") != "None"  # these are judged on the whole collection too
+        found.append(Trained(one, embedded if folds else _held_out(embedded), judged))
     return found, left_out
+
+
+def _held_out(embedded: Embedded) -> Embedded:
+    """Only the side that is judged and the validation side: the vectors of many runs must not fill the memory."""
+    if embedded.split is None:
+        return embedded
+    rows = np.flatnonzero(embedded.items["split"].isin([embedded.split, "val"]))
+    items = embedded.items.iloc[rows].reset_index(drop=True)
+    return replace(embedded, vectors=embedded.vectors[rows], items=items)
 
 
 def findings(
