@@ -18,14 +18,15 @@ from lens.data import module
 from lens.data.augment import Augmentation
 from lens.data.module import ShoppingData
 from lens.data.sources import read_rendered
-from lens.errors import LensError
 from lens.index import load
 from lens.models.clip import ContrastiveCLIP
 from lens.models.resnet import TripletResNet
 from lens.models.vit import MaskedPatchViT
-from lens.training import build_trainer, check_monitor, hardware_precision, join_processes
+from lens.training import build_trainer
 
 EPOCHS = 3
+
+
 SMALL_CLIP = {
     "patch_size": 16, "vision_size": 16, "vision_layers": 1, "vision_heads": 2, "text_size": 16, "text_layers": 1,
     "text_heads": 2, "context": 16, "projection_size": 8,
@@ -315,49 +316,6 @@ def test_the_index_holds_what_the_best_checkpoint_gives_and_the_test_is_scored_w
     assert list(data.pictures.catalogue.table["item_id"]) == list(index.items["item_id"])
 
 
-@pytest.mark.parametrize(
-    ("how", "sentence"),
-    [
-        ({"strategy": "ddp"}, "torchrun"),
-        pytest.param(
-            {"accelerator": "gpu"},
-            "no GPU",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU"),
-        ),
-    ],
-)
-def test_hardware_that_is_not_there_is_a_sentence(how: Any, sentence: str, monkeypatch: Any) -> None:
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    with pytest.raises(LensError, match=sentence):
-        join_processes(**({"strategy": "auto", "accelerator": "auto"} | how))
-
-
-def test_processes_of_torchrun_do_not_each_train_alone(monkeypatch: Any) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(LensError, match="trainer=ddp"):
-        join_processes("auto", "cpu")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"max_epochs": 0}, {"max_epochs": -1}, {"accumulate_grad_batches": 0}, {"limit_train_batches": 0},
-     {"limit_train_batches": -1}, {"checkpoint_steps": 0}],
-)  # fmt: skip
-def test_numbers_that_cannot_be_are_sentences(wrong: dict[str, int], tmp_path: Path) -> None:
-    with pytest.raises(LensError, match=f"trainer.{next(iter(wrong))}="):
-        build_trainer(tmp_path, "val/precision_at_1", [], None, **wrong)
-
-
-def test_only_a_validation_metric_that_is_logged_chooses_the_checkpoint() -> None:
-    parts: list[pl.Callback] = [RetrievalEvaluation((1, 10))]
-    check_monitor("val/precision_at_10", parts)
-    for wrong in ("val/precison_at_1", "val/loss", "train/precision_at_1", "val/precision_at_5"):
-        with pytest.raises(LensError, match=r"nearest is val/\w+"):
-            check_monitor(wrong, parts)
-    with pytest.raises(LensError, match="callbacks.retrieval"):
-        check_monitor("val/precision_at_1", [])
-
-
 def test_without_a_validation_side_the_last_epoch_is_the_best(
     shoes: Path, tmp_path: Path, caplog: Any
 ) -> None:
@@ -379,7 +337,3 @@ def test_without_a_validation_side_the_last_epoch_is_the_best(
         torch.equal(v, state["state_dict"][k]) for k, v in model.state_dict().items()
     )
     assert trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=None)[0]["test/queries"] > 0
-
-
-def test_precision_follows_the_hardware() -> None:
-    assert hardware_precision("cpu") in ("32-true", "bf16-mixed")

@@ -25,6 +25,7 @@ from lens.compare.worst import worst_queries
 from lens.compare.worth import worth
 from lens.config import build
 from lens.errors import LensError
+from lens.figures.robustness import print_robustness
 from lens.metrics import Ties
 from lens.tracking import RunFacts, add_to_run, run_config, start_note
 
@@ -121,7 +122,7 @@ def print_findings(found: Findings) -> None:
     if found.folds:
         tables.print_table("Cross-validation, precision@1", tables.folds(found.folds))
     if found.robustness:
-        tables.print_table("Precision@1 with changed queries", tables.robustness(found.robustness))
+        print_robustness({name: one.table for name, one in found.robustness.items()})
     costs = tables.costs(comparison, found.indicators)
     if found.indicators:
         tables.print_table("What it costs", costs, ("model", *tables.COSTS))

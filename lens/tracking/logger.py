@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from lens.tracking.names import flatten, metric_name
 from lens.tracking.outbox import Outbox
-from lens.tracking.runs import LONGEST_TAG, continue_run, start_run
+from lens.tracking.runs import LONGEST_PARAM, LONGEST_TAG, continue_run, start_run
 from lens.tracking.store import (
     DEFAULT_EXPERIMENT,
     client,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 CONFIG_FILE = "config.yaml"
-LONGEST_PARAM = 250
 _NO_PARAMS = ("logger", "name", "resume")
 _STATUS = {"success": "FINISHED", "finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 _log = logging.getLogger("lens.tracking")

@@ -21,7 +21,7 @@ from lens.tracking.store import (
     shown,
 )
 
-LONGEST_TAG = 5000
+LONGEST_TAG, LONGEST_PARAM = 5000, 250
 
 
 def start_run(
@@ -123,12 +123,16 @@ def add_to_run(
     run_id: str,
     *,
     metrics: Mapping[str, float] | None = None,
+    step: int = 0,
     tags: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
     texts: Mapping[str, str] | None = None,
     files: Iterable[str | Path] = (),
     folder: str | None = None,
 ) -> None:
-    """Add to a run that has ended: metrics (NaN is left out), tags, texts by artefact name, and files below ``folder``.
+    """Add to a run that no logger holds: metrics at a step (NaN is left out), tags, parameters, texts and files.
+
+    texts: by artefact name; files: several, or folders with what they hold, below the artefact folder ``folder``.
 
     Raises LensError if the store refuses, TypeError for a single path in place of several.
     """
@@ -137,21 +141,30 @@ def add_to_run(
     mlflow = client(uri)
     now = int(time.time() * 1000)
     try:
-        from mlflow.entities import Metric, RunTag
+        from mlflow.entities import Metric, Param, RunTag
 
         with quiet():
             mlflow.log_batch(
                 run_id,
                 [
-                    Metric(metric_name(key), float(value), now, 0)
+                    Metric(metric_name(key), float(value), now, step)
                     for key, value in (metrics or {}).items()
                     if value == value
                 ],
-                tags=[RunTag(key, str(value)[:LONGEST_TAG]) for key, value in (tags or {}).items()],
+                params=[
+                    Param(metric_name(key), str(value)[:LONGEST_PARAM])
+                    for key, value in (params or {}).items()
+                ],
+                tags=[
+                    RunTag(metric_name(key), str(value)[:LONGEST_TAG]) for key, value in (tags or {}).items()
+                ],
             )
             for name, text in (texts or {}).items():
                 mlflow.log_text(run_id, text, name)
             for file in files:
-                mlflow.log_artifact(run_id, str(file), folder)
+                if Path(file).is_dir():
+                    mlflow.log_artifacts(run_id, str(file), folder)
+                else:
+                    mlflow.log_artifact(run_id, str(file), folder)
     except Exception as error:
         raise LensError(f"Nothing could be added to run {run_id}: {first_line(error)}") from error

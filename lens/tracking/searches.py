@@ -1,18 +1,14 @@
 """The runs of an adaptive search: finding its parent, a trial's run, and what the parent is told while it goes on."""
 
-import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lens.errors import LensError
-from lens.tracking.names import metric_name
 from lens.tracking.read import MOST_RUNS
-from lens.tracking.runs import LONGEST_TAG, finish_parent, start_run
+from lens.tracking.runs import finish_parent, start_run
 from lens.tracking.store import PARENT_TAG, client, database_file, first_line, prepare_store, quiet, shown
 
 SEARCH_TAG, TRIAL_TAG = "search", "trial"
-_LONGEST_PARAM = 250
 
 
 def find_search(uri: str, experiment: str, which: str) -> str:
@@ -69,32 +65,3 @@ def go_on(uri: str, run_id: str) -> None:
             client(uri).update_run(run_id, status="RUNNING")
     except Exception as error:
         raise LensError(f"Run {run_id} in {shown(uri)} cannot go on: {first_line(error)}") from error
-
-
-def note_search(
-    uri: str,
-    run_id: str,
-    *,
-    metrics: Mapping[str, float] | None = None,
-    step: int = 0,
-    tags: Mapping[str, Any] | None = None,
-    params: Mapping[str, Any] | None = None,
-    files: str | Path | None = None,
-) -> None:
-    """Figures at a step (the trial's number), tags, parameters and a folder's files, for a run of a search.
-
-    Raises LensError if the store refuses.
-    """
-    from mlflow.entities import Metric, Param, RunTag
-
-    now = int(time.time() * 1000)
-    rows = [Metric(metric_name(key), value, now, step) for key, value in (metrics or {}).items()]
-    labels = [RunTag(metric_name(key), str(value)[:LONGEST_TAG]) for key, value in (tags or {}).items()]
-    words = [Param(metric_name(key), str(value)[:_LONGEST_PARAM]) for key, value in (params or {}).items()]
-    try:
-        with quiet():
-            client(uri).log_batch(run_id, metrics=rows, params=words, tags=labels)
-            if files is not None:
-                client(uri).log_artifacts(run_id, str(files))
-    except Exception as error:
-        raise LensError(f"Nothing could be added to run {run_id}: {first_line(error)}") from error

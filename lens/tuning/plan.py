@@ -9,8 +9,8 @@ from optuna.study import Study
 
 from lens.config import TrainConfig, job
 from lens.errors import LensError
-from lens.tracking import project_folder, run_tags, start_parent, tracking_uri
-from lens.tracking.searches import SEARCH_TAG, find_search, go_on, note_search
+from lens.tracking import add_to_run, project_folder, run_tags, start_parent, tracking_uri
+from lens.tracking.searches import SEARCH_TAG, find_search, go_on
 from lens.tracking.store import database_file
 from lens.tuning.record import Record
 from lens.tuning.space import Space, read_space
@@ -57,7 +57,7 @@ def new_search(config: dict[str, Any], conf: Path, folder: str | None) -> Plan:
         uri, experiment, config["name"] or command[:200], {"sweep": command, SEARCH_TAG: str(path)}
     )
     searched = {f"search.{item.name}": item.word.given.partition("=")[2] for item in space.dimensions}
-    note_search(uri, parent, params={**searched, "trials": settings.trials, "pruning": settings.pruning})
+    add_to_run(uri, parent, params={**searched, "trials": settings.trials, "pruning": settings.pruning})
     study = create_study(store, parent, config["words"], settings)
     study.set_user_attr("name", config["name"])
     return Plan(study, Record(uri, experiment, parent, config["name"], monitor), space, settings)

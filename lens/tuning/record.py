@@ -14,8 +14,8 @@ from optuna.study import Study
 
 from lens.errors import LensError
 from lens.figures.tuning import history_figure, importance_figure, slice_figure
-from lens.tracking import finish_parent, prepare_store
-from lens.tracking.searches import failed_trial, note_search, trial_run
+from lens.tracking import add_to_run, finish_parent, prepare_store
+from lens.tracking.searches import failed_trial, trial_run
 from lens.tuning.search import Outcome
 from lens.tuning.space import Space
 from lens.tuning.study import TrialResult, best_of, counted, results
@@ -69,7 +69,7 @@ class Record:
         if outcome.state == "pruned":  # not FINISHED: nobody should take it for a whole training
             tags["pruned"] = "true"
             _try(finish_parent, self.uri, found[0], "KILLED")
-        _try(note_search, self.uri, found[0], tags=tags)
+        _try(add_to_run, self.uri, found[0], tags=tags)
         return found[0]
 
     def cut_off(self, numbers: Sequence[int]) -> None:
@@ -79,7 +79,7 @@ class Record:
             if found is not None:
                 if found[1] == "RUNNING":
                     _try(finish_parent, self.uri, found[0], "KILLED")
-                _try(note_search, self.uri, found[0], tags={"repeated": "true"})
+                _try(add_to_run, self.uri, found[0], tags={"repeated": "true"})
 
     def told(self, done: Sequence[TrialResult]) -> None:
         """The newest trial's figure, and the best so far, as curves of the parent."""
@@ -88,7 +88,7 @@ class Record:
         if best is not None and best.value is not None:
             figures["best"] = best.value
         if figures:
-            _try(note_search, self.uri, self.parent, metrics=figures, step=newest.number)
+            _try(add_to_run, self.uri, self.parent, metrics=figures, step=newest.number)
 
     @contextmanager
     def kept(self, study: Study, space: Space) -> Iterator[None]:
@@ -121,7 +121,7 @@ class Record:
             pictures.mkdir()
             for name, figure in _figures(study, space, table, self.monitor).items():
                 figure.savefig(pictures / f"{name}.png")
-            note_search(self.uri, self.parent, tags=tags, files=folder)
+            add_to_run(self.uri, self.parent, tags=tags, files=[folder])
 
 
 def trial_table(found: Sequence[TrialResult], space: Space) -> pd.DataFrame:

@@ -1,11 +1,10 @@
-"""What a model costs: counted against hand counts, measured on a real run, told in one sentence where it fails."""
+"""What a model costs: measured on a real run, kept with it, told in one table."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from lens.compare.hardware import Hardware, OthersAtWork, this_hardware, usable_cores
+from lens.compare.hardware import this_hardware, usable_cores
 from lens.compare.indicators import (
     Indicators,
     log_indicators,
@@ -28,17 +25,14 @@ from lens.compare.indicators import (
     print_indicators,
     stored_indicators,
 )
-from lens.compare.measure import call_times, count_flops, forget_peak, measure, peak_memory, used_parameters
-from lens.compare.process import ask
+from lens.compare.measure import count_flops, measure
 from lens.config import build, compose_file, plain
 from lens.errors import LensError
 from lens.index import save
-from lens.models.autoencoder import Autoencoder
 from lens.tracking import RunLogger, run_metrics
+from tests.compare.costs import CHANNELS, EMBEDDING, ITEMS, MACHINE, SIZE, small
 
 ROOT = Path(__file__).parents[2]
-SIZE, CHANNELS, EMBEDDING, ITEMS = 32, (4, 8, 16, 32), 16, 7
-MACHINE = Hardware("cpu", "A processor", 4, 2, None, 8.0, "2.9.0")
 
 
 def example(**changes: Any) -> Indicators:
@@ -50,161 +44,6 @@ def example(**changes: Any) -> Indicators:
         measured="2025-01-01T00:00:00+00:00", hardware=MACHINE,
     )  # fmt: skip
     return replace(figures, **changes)
-
-
-def small() -> Autoencoder:
-    torch.manual_seed(0)
-    return Autoencoder(image_size=SIZE, channels=CHANNELS, embedding_size=EMBEDDING).eval()
-
-
-# -- counting
-
-
-def test_flops_of_the_convolutions_by_hand() -> None:
-    expected, side = 0, SIZE
-    for inside, outside in zip((3, *CHANNELS), CHANNELS, strict=False):
-        side //= 2
-        expected += 2 * side * side * outside * inside * 3 * 3
-    expected += 2 * (CHANNELS[-1] * side * side) * EMBEDDING
-    one = torch.rand(1, 3, SIZE, SIZE)
-    assert count_flops(small().embed_images, one) == expected
-    assert count_flops(small().embed_images, one.expand(5, -1, -1, -1)) == 5 * expected
-
-
-def test_flops_of_attention_by_hand() -> None:
-    heads, tokens, width = 3, 10, 8
-    inside = torch.rand(1, heads, tokens, width)
-    products = 2 * (2 * heads * tokens * tokens * width)  # queries by keys, then weights by values
-    assert count_flops(lambda x: F.scaled_dot_product_attention(x, x, x), inside) == products
-    assert count_flops(lambda x: x + 1, inside) is None
-
-
-def test_used_parameters_are_the_encoders() -> None:
-    model, one = small(), torch.rand(1, 3, SIZE, SIZE)
-    encoder = sum(part.numel() for part in model.encoder.parameters())
-    assert encoder < sum(part.numel() for part in model.parameters())
-    assert used_parameters(model, one) == encoder
-    model.encoder.requires_grad_(False)  # a frozen part is computed with all the same
-    assert used_parameters(model, one) == encoder
-
-
-def test_used_parameters_leave_the_text_tower_out() -> None:
-    from lens.models.clip import ContrastiveCLIP
-
-    model = ContrastiveCLIP(
-        image_size=32, patch_size=16, vision_size=16, vision_layers=1, vision_heads=2, text_size=8, text_layers=1,
-        text_heads=2, context=8, projection_size=12, weights="random",
-    ).eval()  # fmt: skip
-    parts = (model.network.vision_model, model.network.visual_projection)
-    expected = sum(part.numel() for module in parts for part in module.parameters())
-    assert used_parameters(model, torch.rand(1, 3, 32, 32)) == expected
-
-
-def test_where_no_graph_is_kept_it_cannot_be_told() -> None:
-    class Closed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(3, 2)
-
-        @torch.no_grad()
-        def embed_images(self, images: Tensor) -> Tensor:
-            return self.layer(images.mean((2, 3)))
-
-    assert used_parameters(Closed(), torch.rand(1, 3, 4, 4)) is None
-
-
-# -- measuring
-
-
-def test_calls_are_repeated_often_and_long_enough() -> None:
-    calls: list[int] = []
-    cpu = torch.device("cpu")
-    times = call_times(lambda: calls.append(1), cpu, least=7, seconds=0.0)
-    assert len(times) == 7 and len(calls) > 7  # the warm-up is not counted
-    assert len(call_times(lambda: None, cpu, least=1, seconds=60.0, most=20)) == 20
-    long = call_times(lambda: time.sleep(0.01), cpu, least=1, seconds=0.1)
-    assert 1 <= len(long) <= 10 and min(long) >= 0.01
-
-
-@pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="the peak can be set back on Linux only"
-)
-def test_a_peak_is_forgotten() -> None:
-    np.ones(300 * 2**20, np.uint8)  # gone at once
-    high = peak_memory()
-    assert forget_peak()
-    low = peak_memory()
-    assert low < high - 250 * 2**20
-    np.ones(100 * 2**20, np.uint8)
-    assert peak_memory() > low + 90 * 2**20
-
-
-def test_the_work_of_others_is_seen() -> None:
-    burn = "import time\nwhile time.process_time() < 0.6: pass\nprint(time.process_time())"
-    others, start = OthersAtWork(), time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", burn], capture_output=True, text=True, check=True)
-    cores = others.mean_cores()
-    assert cores <= len(usable_cores()) + 0.1
-    assert cores * (time.perf_counter() - start) > 0.7 * float(done.stdout)
-
-
-def test_the_hardware_has_names() -> None:
-    found = this_hardware("cpu")
-    assert (
-        found.device == "cpu" and found.gpu is None and found.cpu and found.threads == torch.get_num_threads()
-    )
-    assert found.key == this_hardware("cpu").key != replace(found, threads=found.threads + 1).key
-    if not torch.cuda.is_available():
-        assert this_hardware("auto") == found
-        with pytest.raises(LensError, match="finds no GPU"):
-            this_hardware("cuda")
-
-
-# -- the process
-
-
-def question(program: str, timeout: float = 60.0) -> dict[str, Any]:
-    return ask([sys.executable, "-c", program], {"number": 7}, os.environ, timeout, "Run ab12")
-
-
-def test_idle_cores_make_no_other_hardware() -> None:
-    assert replace(MACHINE, cores=8).key == MACHINE.key  # two threads on four cores, or on eight
-    for change in ({"cores": 1}, {"threads": 4}, {"cpu": "x"}, {"gpu": "x"}, {"torch": "2.10.0"}):
-        assert replace(MACHINE, **change).key != MACHINE.key, change
-
-
-def test_a_process_answers_by_a_file() -> None:
-    program = """
-import json, sys
-request = json.load(sys.stdin)
-print("a library's chatter")
-open(request["answer"], "w").write(json.dumps({"twice": 2 * request["number"]}))
-"""
-    assert question(program) == {"twice": 14}
-
-
-@pytest.mark.parametrize(
-    ("program", "words"),
-    [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "Run ab12.* SIGKILL, perhaps for want of memory"),
-        ("import sys, os; print('step 3', file=sys.stderr, flush=True); os.abort()", "Run ab12.*SIGABRT.*: step 3$"),
-        ("raise MemoryError('no room for 9 GB')", "^Run ab12.*status 1: MemoryError: no room for 9 GB$"),
-        ("import sys; print('a warning\\nOne sentence.', file=sys.stderr); sys.exit(2)", "^One sentence.$"),
-        ("import sys; sys.exit(3)", "status 3: it said nothing"),
-    ],
-)  # fmt: skip
-def test_the_end_of_a_process_is_one_sentence(program: str, words: str) -> None:
-    with pytest.raises(LensError, match=words) as told:
-        question(program)
-    assert len(str(told.value).splitlines()) == 1
-
-
-def test_a_process_that_takes_too_long_is_ended() -> None:
-    with pytest.raises(LensError, match="Run ab12 could not be measured within 1 s"):
-        question("import time; time.sleep(60)", timeout=1.0)
-
-
-# -- a run
 
 
 @pytest.fixture(scope="module")
@@ -336,9 +175,6 @@ def test_a_trained_run_is_measured(uri: str, trained: str) -> None:
     assert found.index_bytes == sum(
         (index / name).stat().st_size for name in ("vectors.npy", "items.parquet")
     )
-
-
-# -- telling
 
 
 def test_indicators_survive_json() -> None:
