@@ -18,6 +18,7 @@ from lens.tracking import RunFacts
 _FREE = frozenset(
     (
         "seed",
+        "model.export",
         "name",
         "resume",
         "data.fold",
@@ -30,7 +31,7 @@ _FREE = frozenset(
     + ("data.progress", "trainer.progress", "trainer.accelerator", "trainer.devices", "trainer.num_nodes")
     + ("trainer.checkpoint_steps", "trainer.log_steps")
 )
-_FREE_PARTS = ("logger.", "callbacks.pictures.", "callbacks.speed.", "callbacks.retrieval.")
+_FREE_PARTS = ("engine.", "logger.", "callbacks.pictures.", "callbacks.speed.", "callbacks.retrieval.")
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from lens.compare.hardware import Device, OthersAtWork, choose_device, this_hardware
 from lens.compare.indicators import Indicators
 from lens.compare.process import MISTAKE
-from lens.compare.trained import load_model
 from lens.config.schema import locate
 from lens.data.pictures import as_tensor
 from lens.errors import LensError
 from lens.index.folder import ITEMS, MANIFEST, VECTORS
 from lens.tracking import artefact_sizes, download, run_config
+from lens.trained import load_model
 from lens.training import Precision, autocast, hardware_precision
 
 BATCH_SIZE = 32

@@ -9,6 +9,7 @@ import pandas as pd
 from lens.compare import triplets
 from lens.compare.indicators import measure_missing, print_indicators
 from lens.compare.judge import judge
+from lens.compare.queries import Asked, judge_queries
 from lens.compare.robustness import log_robustness
 from lens.compare.score import as_result, print_result
 from lens.compare.sources import Embedded, OpenedRun
@@ -26,12 +27,14 @@ def judge_one(
     ties: Ties = "expected",
     robust: bool = False,
     indicators: bool = False,
+    asked: Asked | None = None,
 ) -> dict[str, Any]:
     """Print and log the scores of vectors; returns them as plain values.
 
     Args:
         opened: the run whose model embedded them now, needed for what follows.
         robust, indicators: judge changed queries too; measure time, memory and size.
+        asked: other ways to ask than by an image.
 
     Raises LensError, see `lens.compare.judge.judge`.
     """
@@ -47,7 +50,11 @@ def judge_one(
         measured = measure_missing(uri, [opened.run_id])[opened.run_id]
         print_indicators([(opened.config["name"], measured)])
         result["indicators"] = measured.to_dict()
-    _log(uri, found.run_id, result, needed=opened is not None)
+    more: dict[str, float | None] = {}
+    if asked is not None:
+        result["queries_by"], more = judge_queries(uri, found, opened, asked, judged.relevance)
+    kept = {**result, "metrics": {**result["metrics"], **more}}
+    _log(uri, found.run_id, kept, needed=opened is not None)
     return result
 
 

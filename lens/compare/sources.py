@@ -1,18 +1,20 @@
 """What is to be judged: vectors with their items, from a run, an index folder or any other tool."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch.utils.data import DataLoader
 
 from lens.config import build
 from lens.index import from_vectors, load
 from lens.index.embedding import embed_all
+from lens.search.embedder import BATCH
 from lens.tracking import check_same_data, download, run_config
 
 
@@ -90,6 +92,17 @@ class OpenedRun:
         with autocast(self.config["trainer"].get("precision", "auto"), self.model.device):
             return embed_all(self.model.embed_images, batches, device=self.model.device, progress=progress)
 
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors float32 [T, D] of texts, for models that take them."""
+        from lens.training import autocast
+
+        with autocast(self.config["trainer"].get("precision", "auto"), self.model.device):
+            parts = [
+                self.model.embed_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)
+            ]
+        return torch.cat(parts).float().cpu().numpy()
+
 
 def open_run(uri: str, run_id: str, other: dict[str, Any] | None = None) -> OpenedRun:
     """A run's best checkpoint with the run's own data, or with other data.
@@ -100,8 +113,8 @@ def open_run(uri: str, run_id: str, other: dict[str, Any] | None = None) -> Open
     Raises:
         LensError: the run kept no configuration or checkpoint, the data cannot be read, or its own have changed.
     """
-    from lens.compare.trained import load_model
     from lens.report import quiet_libraries
+    from lens.trained import load_model
 
     quiet_libraries()
     trained = run_config(uri, run_id)
@@ -139,10 +152,10 @@ def embedded_triplets(
     Names are paths relative to the file, else to the root of ``other`` data, else to that of the run's own.
     Raises LensError: the run kept no checkpoint, the file cannot be read, or none of its images exists.
     """
-    from lens.compare.trained import load_model
     from lens.compare.triplets import triplet_catalogue
     from lens.data.pictures import Items, Pictures, collate
     from lens.report import quiet_libraries
+    from lens.trained import load_model
 
     quiet_libraries()
     trained = run_config(uri, run_id)

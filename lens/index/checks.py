@@ -11,7 +11,7 @@ from lens.errors import LensError
 
 Array = npt.NDArray[Any]
 TEXT_COLUMNS = ("item_id", "path", "category", "product_id", "split", "role")
-_CHOICES = {"split": ("", "train", "val", "test"), "role": ("", "query", "gallery")}
+CHOICES = {"split": ("", "train", "val", "test"), "role": ("", "query", "gallery")}
 _ROWS = 16384  # looked at together, so that memory does not grow with the index
 _TOLERANCE = 1e-3
 
@@ -60,8 +60,8 @@ def check_text(items: pd.DataFrame, name: str, where: str) -> None:
     for position, value in enumerate(items[name]):
         if not isinstance(value, str):
             raise LensError(f"{where}: {name} in row {position} is {value!r}, not a text.")
-        if name in _CHOICES and value not in _CHOICES[name]:
-            known = ", ".join(repr(choice) for choice in _CHOICES[name])
+        if name in CHOICES and value not in CHOICES[name]:
+            known = ", ".join(repr(choice) for choice in CHOICES[name])
             raise LensError(f"{where}: {name} in row {position} is {value!r}; it is one of {known}.")
     if name == "item_id":
         twice = items[name].duplicated()

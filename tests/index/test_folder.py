@@ -9,40 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lens.errors import LensError
-from lens.index import Index, folder, load, save
+from lens.index import Index, exchange, load, save
+from tests.index.made import FACTS, seal, table, unit
+from tests.index.made import saved as write
 
-MODEL: dict[str, Any] = {"name": "vit", "target": "lens.models.vit.ViT", "config": {"size": 64}}
-PREPROCESSING = {"size": 64, "background": "white"}
-
-
-def unit(count: int, dimension: int, seed: int = 0) -> Any:
-    vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def table(count: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "item_id": [f"i{row}" for row in range(count)],
-            "path": [f"boots/{row}.jpg" for row in range(count)],
-            "category": "boots",
-            "product_id": [f"p{row // 2}" for row in range(count)],
-            "captions": [["a boot", "ünï"][: row % 3] for row in range(count)],
-            "split": [["train", "val", "test", ""][row % 4] for row in range(count)],
-            "role": [["query", "gallery", ""][row % 3] for row in range(count)],
-        }
-    )
-
-
-def write(place: Path, count: int = 6, seed: int = 0, **changed: Any) -> Path:
-    settings = {"model": MODEL, "preprocessing": PREPROCESSING, "run_id": "r1", **changed}
-    return save(place, unit(count, 8, seed), table(count), **settings)
+MODEL, PREPROCESSING = FACTS["model"], FACTS["preprocessing"]
+FILES = ["changes.sqlite", "items.parquet", "manifest.json", "vectors.npy"]
 
 
 @settings(max_examples=15, deadline=None)
@@ -60,22 +37,23 @@ def test_round_trip(
     assert isinstance(index, Index) and isinstance(index.vectors, np.memmap)
     np.testing.assert_array_equal(index.vectors, vectors)
     assert index.items.to_dict("list") == items.to_dict("list")
-    assert sorted(os.listdir(place)) == ["items.parquet", "manifest.json", "vectors.npy"]
+    assert sorted(os.listdir(place)) == FILES
 
 
 def test_manifest(tmp_path: Path) -> None:
-    place = write(tmp_path / "index")
+    place = write(tmp_path / "index", bands={"image": {"high": 0.7}}, catalogue={"name": "shop"})
     manifest = json.loads((place / "manifest.json").read_text())
-    assert (manifest["format_version"], manifest["metric"], manifest["count"], manifest["dimension"]) == (
-        1,
-        "cosine",
-        6,
-        8,
-    )
+    assert (manifest["format_version"], manifest["metric"]) == (2, "cosine")
+    assert (manifest["count"], manifest["dimension"]) == (6, 8)
     assert (manifest["model"], manifest["preprocessing"], manifest["run_id"]) == (MODEL, PREPROCESSING, "r1")
+    assert (manifest["bands"], manifest["catalogue"]) == ({"image": {"high": 0.7}}, {"name": "shop"})
     assert manifest["versions"]["numpy"] == np.__version__
     for name in ("vectors.npy", "items.parquet"):
-        assert manifest["sha256"][name] == hashlib.sha256((place / name).read_bytes()).hexdigest()
+        content = (place / name).read_bytes()
+        assert manifest["sha256"][name] == hashlib.sha256(content).hexdigest()
+        assert manifest["bytes"][name] == len(content)
+    again = json.loads((write(place) / "manifest.json").read_text())
+    assert again["id"] != manifest["id"]
 
 
 def bad_vectors(case: str) -> Any:
@@ -141,18 +119,6 @@ def test_save_refuses_facts_and_keeps_the_old_index(tmp_path: Path, changed: dic
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["index"]
 
 
-def edit(place: Path, **changed: Any) -> None:
-    manifest = json.loads((place / "manifest.json").read_text())
-    manifest.update(changed)
-    (place / "manifest.json").write_text(json.dumps(manifest))
-
-
-def sign(place: Path) -> None:
-    """Bring the checksums up to date, so that the check behind them is reached."""
-    names = ("vectors.npy", "items.parquet")
-    edit(place, sha256={name: hashlib.sha256((place / name).read_bytes()).hexdigest() for name in names})
-
-
 @pytest.mark.parametrize("name", ["vectors.npy", "items.parquet", "manifest.json"])
 def test_load_refuses_a_missing_file(tmp_path: Path, name: str) -> None:
     place = write(tmp_path / "index")
@@ -174,7 +140,9 @@ def test_load_refuses_one_changed_bit(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"format_version": 2}, "format version 2"),
+        ({"format_version": 3}, "format version 3; this program reads 1 and 2"),
+        ({"format_version": True}, "format version True"),
+        ({"model": "vit"}, "no table of values for model"),
         ({"metric": "euclidean"}, "metric 'euclidean'"),
         ({"count": 7}, r"says float32 \[7, 8\]"),
         ({"dimension": 9}, r"says float32 \[6, 9\]"),
@@ -183,7 +151,7 @@ def test_load_refuses_one_changed_bit(tmp_path: Path, name: str) -> None:
 )
 def test_load_refuses_a_manifest(tmp_path: Path, changed: dict[str, Any], reason: str) -> None:
     place = write(tmp_path / "index")
-    edit(place, **changed)
+    seal(place, **changed)
     with pytest.raises(LensError, match=reason):
         load(place)
 
@@ -202,22 +170,22 @@ def test_load_refuses_an_unreadable_manifest(tmp_path: Path, text: str, reason: 
 def test_load_refuses_contents_that_do_not_fit(tmp_path: Path) -> None:
     place = write(tmp_path / "index")
     np.save(place / "vectors.npy", unit(6, 8) * 2)
-    sign(place)
+    seal(place)
     with pytest.raises(LensError, match="has length 2, not 1"):
         load(place)
     load(place, verify=False)
     np.save(place / "vectors.npy", unit(5, 8))
-    sign(place)
-    edit(place, count=5)
+    seal(place)
+    seal(place, count=5)
     with pytest.raises(LensError, match="6 rows for 5 vectors"):
         load(place)
     np.save(place / "vectors.npy", np.array([{"a": 1}]), allow_pickle=True)
-    sign(place)
+    seal(place)
     with pytest.raises(LensError, match="not a readable .npy"):
         load(place)
     (place / "items.parquet").write_bytes(b"no")
     np.save(place / "vectors.npy", unit(6, 8))
-    sign(place)
+    seal(place, count=6)
     with pytest.raises(LensError, match="items.parquet cannot be read"):
         load(place)
 
@@ -230,7 +198,7 @@ def test_save_refuses_a_file_in_the_way(tmp_path: Path) -> None:
 
 
 def test_replacing_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(exchange, "_exchange", lambda one, other: False)
     place = write(tmp_path / "index")
     write(place, count=9, seed=1)
     np.testing.assert_array_equal(load(place).vectors, unit(9, 8, 1))
@@ -243,15 +211,13 @@ def test_replacing_without_an_exchange(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 WRITER = """
-import importlib.util, sys
+import sys
 from pathlib import Path
-spec = importlib.util.spec_from_file_location("helpers", sys.argv[1])
-helpers = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(helpers)
+from tests.index.made import saved
 seed = 0
 while True:
     seed += 1
-    helpers.write(Path(sys.argv[2]), count=200 + seed % 7, seed=seed % 7)
+    saved(Path(sys.argv[1]), count=200 + seed % 7, seed=seed % 7)
     print(seed, flush=True)
 """
 
@@ -260,9 +226,9 @@ def test_a_kill_leaves_the_old_or_the_new_index(tmp_path: Path) -> None:
     place = write(tmp_path / "index", count=200)
     pace = np.random.default_rng(0)
     caught = 0
-    for _ in range(12):
-        command = [sys.executable, "-c", WRITER, __file__, str(place)]
-        writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for _ in range(8):
+        command = [sys.executable, "-c", WRITER, str(place)]
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
         assert writer.stdout is not None
         writer.stdout.readline()  # it has begun to write
         time.sleep(float(pace.uniform(0, 0.05)))
