@@ -1,13 +1,17 @@
 """The searchable index of a run: the whole catalogue embedded by the best checkpoint."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 
 from lens.callbacks.retrieval import embed_rows
-from lens.index import save
+from lens.index import EngineSettings, save
+from lens.search import make_bands
+from lens.search.embedder import BATCH, preprocessing
 
 
 class ExportIndex(pl.Callback):
@@ -17,10 +21,18 @@ class ExportIndex(pl.Callback):
         folder: of the index.
         model: name, target and config, plain values, for the manifest.
         run_id: of the tracked run, if there is one.
+        engine: how a large index is searched.
     """
 
-    def __init__(self, folder: Path, model: dict[str, Any], run_id: str | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: dict[str, Any],
+        run_id: str | None,
+        engine: EngineSettings | None = None,
+    ) -> None:
         self.folder, self.model, self.run_id = folder, model, run_id
+        self.engine = engine or EngineSettings()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -28,12 +40,6 @@ class ExportIndex(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         shown = "embedding" if trainer.progress_bar_callback is not None else None
         vectors = embed_rows(trainer, pl_module, np.arange(len(data.catalogue)), progress=shown)
-        preprocessing = {
-            "image_size": data.image_size,
-            "fit": "letterbox",
-            "fill": [255, 255, 255],
-            "scale": "0..1",
-        }
         items = data.catalogue.table.assign(split=data.side)
         root = data.catalogue.root
         catalogue = {
@@ -47,7 +53,23 @@ class ExportIndex(pl.Callback):
             vectors,
             items,
             model=self.model,
-            preprocessing=preprocessing,
+            preprocessing=preprocessing(data.image_size),
             catalogue=catalogue,
             run_id=self.run_id,
+            bands=make_bands(vectors, items, texts_of(trainer, pl_module), relevance=data.relevance),
+            engine=self.engine,
         )
+
+
+def texts_of(trainer: pl.Trainer, model: Any) -> Callable[[Sequence[str]], np.ndarray] | None:
+    """Texts to unit vectors float32 [T, D], in the run's precision; None where the model has no text tower."""
+    if not getattr(model, "takes_texts", hasattr(model, "embed_texts")):
+        return None
+
+    @torch.inference_mode()
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        with trainer.precision_plugin.forward_context():
+            parts = [model.embed_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+        return torch.cat(parts).float().cpu().numpy()
+
+    return embed

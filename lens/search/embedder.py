@@ -1,0 +1,80 @@
+"""A trained model together with the preprocessing that its index demands."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lens.data.images import ImageSource, fit_square, load_rgb
+from lens.data.pictures import as_tensor
+from lens.errors import LensError
+
+BATCH = 64  # pictures or texts in one pass
+
+
+def preprocessing(image_size: int) -> dict[str, Any]:
+    """How pictures are made ready, as an index's manifest keeps it; vectors of another preparation do not compare."""
+    return {"image_size": image_size, "fit": "letterbox", "fill": [255, 255, 255], "scale": "0..1"}
+
+
+class Embedder:
+    """Images, and texts where the model takes them, to unit vectors.
+
+    Args:
+        model: has ``embed_images``, ``embedding_size`` and maybe ``embed_texts``, and is in evaluation mode.
+        image_size: side of its square pictures, in pixels.
+        name: of the model, for people.
+        run_id: of the run that trained it.
+        precision: gives the context in which the run computed its own vectors.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        image_size: int,
+        *,
+        name: str,
+        run_id: str | None = None,
+        precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.model, self.image_size, self.name, self.run_id = model, image_size, name, run_id
+        self.dimension = int(model.embedding_size)
+        # A model of several may have the method and still no member that reads.
+        self.takes_texts = bool(getattr(model, "takes_texts", hasattr(model, "embed_texts")))
+        self.preprocessing = preprocessing(image_size)
+        self._precision = precision
+        self._device = next((part.device for part in model.parameters()), torch.device("cpu"))
+
+    def open(self, source: ImageSource) -> Image.Image:
+        """An image file (path, bytes or open file) as the index opened its own. Raises LensError, see `load_rgb`."""
+        return load_rgb(source, at_least=self.image_size)
+
+    def images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Unit vectors float32 [N, D] of N RGB images of any size."""
+        return self._embed(self._images, images)
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors float32 [N, D] of N texts. Raises LensError where the model has no text tower."""
+        if not self.takes_texts:
+            raise LensError(f"{self.name} has no text tower: ask it with images, or take a CLIP model.")
+        return self._embed(self.model.embed_texts, texts)
+
+    def batch(self, images: Tensor) -> np.ndarray:
+        """Unit vectors float32 [B, D] of pictures made ready: float [B, 3, S, S] in [0, 1]."""
+        with torch.inference_mode(), self._precision():
+            return self.model.embed_images(images.to(self._device)).float().cpu().numpy()  # type: ignore[no-any-return]
+
+    def _images(self, images: Sequence[Image.Image]) -> Tensor:
+        pictures = [as_tensor(fit_square(image, self.image_size)) for image in images]
+        return self.model.embed_images(torch.stack(pictures).to(self._device))  # type: ignore[no-any-return]
+
+    def _embed(self, embed: Callable[[Any], Tensor], given: Sequence[Any]) -> np.ndarray:
+        parts = []
+        with torch.inference_mode(), self._precision():
+            for start in range(0, len(given), BATCH):
+                parts.append(embed(given[start : start + BATCH]).float().cpu().numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)

@@ -1,0 +1,293 @@
+"""Queries put to real models and real indices."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lens.errors import LensError
+from lens.index import open_index, write
+from lens.search import Group, Query, Searcher, Term, learn, load_group, save_group, search_several
+from tests.search.conftest import Shop, unit
+
+WEIGHT = st.floats(-2, 2).filter(lambda weight: abs(weight) > 0.05)
+
+
+def test_an_indexed_photograph_finds_itself_first(shop: Shop) -> None:
+    for searcher in shop.searchers.values():
+        for row in (0, 17, 71):
+            path = Path(str(shop.catalogue.root)) / shop.catalogue.table["path"][row]
+            answer = searcher.search(Query((Term(image=path),), k=3))
+            best = answer.results[0]
+            assert best.cosine == pytest.approx(1, abs=1e-4) and best.score == pytest.approx(100, abs=0.01)
+            assert best.band == "high" and answer.modality == "image"
+            vectors = searcher.reader.vectors(searcher.reader.find([one.item_id for one in answer.results]))
+            assert [one.cosine for one in answer.results] == pytest.approx(vectors @ vectors[0], abs=1e-4)
+            assert {"decode", "embed", "search", "items"} <= answer.seconds.keys()
+
+
+def test_a_named_item_is_left_out_unless_it_is_kept(shop: Shop) -> None:
+    searcher = shop.searchers["resnet"]
+    item = shop.catalogue.table["item_id"][5]
+    out = searcher.search(Query((Term(item=item),), k=72))
+    assert len(out.results) == 71 and item not in {one.item_id for one in out.results}
+    kept = searcher.search(Query((Term(item=item),), k=72, keep_items=True))
+    assert len(kept.results) == 72 and kept.results[0].item_id == item
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    terms=st.lists(
+        st.tuples(st.sampled_from(["item", "text"]), st.integers(0, 71), WEIGHT), min_size=1, max_size=4
+    )
+)
+def test_a_query_is_the_weighted_sum_of_its_terms(shop: Shop, terms: list[tuple[str, int, float]]) -> None:
+    searcher = shop.searchers["clip"]
+    table, total, asked = shop.catalogue.table, np.zeros(16), []
+    for kind, row, weight in terms:
+        if kind == "item":
+            asked.append(Term(item=table["item_id"][row], weight=weight))
+            part = searcher.reader.vectors([row])[0]
+        else:
+            asked.append(Term(text=table["captions"][row][0], weight=weight))
+            part = searcher.embedder.texts([table["captions"][row][0]])[0]  # type: ignore[union-attr]
+        total += weight * part.astype(float)
+    if np.linalg.norm(total) < 0.01:
+        return
+    answer = searcher.search(Query(tuple(asked), k=72, keep_items=True))
+    every = searcher.reader.vectors(np.arange(72)) @ (total / np.linalg.norm(total))
+    assert [one.cosine for one in answer.results] == pytest.approx(np.sort(every)[::-1], abs=1e-4)
+
+
+def test_a_centred_query_adds_what_its_parts_differ_from_their_means(shop: Shop) -> None:
+    searcher, table = shop.searchers["clip"], shop.catalogue.table
+    terms = (Term(item=table["item_id"][4]), Term(text="a red shoe", weight=2.0))
+    bands = searcher.reader.manifest["bands"]["mixed"]
+    image = searcher.reader.vectors([4])[0] - np.array(bands["image_mean"])
+    text = searcher.embedder.texts(["a red shoe"])[0] - np.array(bands["text_mean"])  # type: ignore[union-attr]
+    assert searcher.vector(Query(terms, centre=True)) == pytest.approx(unit(image + 2 * text), abs=1e-5)
+    alone = (Query(terms[:1], centre=True), Query(terms[:1]))
+    assert searcher.vector(alone[0]) == pytest.approx(searcher.vector(alone[1]))
+
+
+def test_less_of_something_moves_away_from_it(shop: Shop) -> None:
+    searcher, ids = shop.searchers["resnet"], shop.catalogue.table["item_id"]
+    unwanted = searcher.reader.vectors([9])[0]
+
+    def nearness(*terms: Term) -> float:
+        found = searcher.search(Query(terms, k=10))
+        rows = searcher.reader.find([one.item_id for one in found.results])
+        return float((searcher.reader.vectors(rows) @ unwanted).mean())
+
+    more = nearness(Term(item=ids[0]), Term(item=ids[9], weight=0.5))
+    less = nearness(Term(item=ids[0]), Term(item=ids[9], weight=-0.5))
+    assert less < more
+
+
+def test_conditions_lose_nothing(shop: Shop) -> None:
+    searcher, table = shop.searchers["resnet"], shop.catalogue.table
+    category = table["category"].value_counts().idxmin()
+    there = int((table["category"] == category).sum())
+    answer = searcher.search(
+        Query((Term(item=table["item_id"][0]),), {"category": category}, 50, keep_items=True)
+    )
+    assert len(answer.results) == there and {one.item["category"] for one in answer.results} == {category}
+
+
+def test_expansion_and_re_ranking_answer_with_true_cosines(shop: Shop) -> None:
+    searcher, ids = shop.searchers["resnet"], shop.catalogue.table["item_id"]
+    plain = searcher.search(Query((Term(item=ids[3]),), k=20))
+    again = searcher.search(Query((Term(item=ids[3]),), k=20, rerank=True))
+    truth = searcher.reader.vectors([3])[0]
+    wider = searcher.search(Query((Term(item=ids[3]),), k=20, expand=5))
+    for answer in (plain, again, wider):
+        rows = searcher.reader.find([one.item_id for one in answer.results])
+        assert [one.cosine for one in answer.results] == pytest.approx(
+            searcher.reader.vectors(rows) @ truth, abs=1e-4
+        )
+    assert [one.item_id for one in again.results] != [one.item_id for one in plain.results]
+    assert [one.item_id for one in wider.results] != [one.item_id for one in plain.results]
+    assert "rerank" in again.seconds and "rerank" not in plain.seconds
+
+
+def test_several_models_fuse_to_what_both_say(shop: Shop) -> None:
+    ids = shop.catalogue.table["item_id"]
+    query = Query((Term(item=ids[3]),), k=5)
+    answer = search_several(shop.searchers, query)
+    ranks = {
+        name: [one.item_id for one in searcher.search(Query(query.terms, k=71)).results]
+        for name, searcher in shop.searchers.items()
+    }
+    expected = sorted(
+        set(ids) - {ids[3]},
+        key=lambda item: -sum(1 / (61 + ranking.index(item)) for ranking in ranks.values()),
+    )
+    assert [one.item_id for one in answer.results] == expected[:5] and answer.models == ("clip", "resnet")
+    for one in answer.results:
+        cosines = [facts["cosine"] for facts in one.models.values()]
+        assert one.cosine == pytest.approx(np.mean(cosines)) and len(cosines) == 2
+        assert one.models["clip"]["rank"] == ranks["clip"].index(one.item_id) + 1
+
+
+def test_scores_of_several_models_are_standardised(shop: Shop) -> None:
+    ids = shop.catalogue.table["item_id"]
+    answer = search_several(
+        shop.searchers,
+        Query((Term(item=ids[3]),), k=71, fusion="scores", weights={"clip": 2.0}, keep_items=True),
+    )
+    total = np.zeros(72)
+    for name, weight in (("clip", 2 / 3), ("resnet", 1 / 3)):
+        cosines = shop.reader(name).vectors(np.arange(72)) @ shop.reader(name).vectors([3])[0]
+        total += weight * (cosines - cosines.mean()) / cosines.std()
+    assert [one.fused for one in answer.results] == pytest.approx(np.sort(total)[::-1][:71], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"terms": [{"item": "nothing"}]}, "nothing"),
+        ({"terms": [{"text": "red"}], "models": ["resnet"]}, "no text tower.*models=clip can"),
+        ({"terms": [{"text": "red"}]}, "models=clip can"),
+        ({"terms": [{"item": "x"}], "fusion": "scores", "rerank": True}, "take fusion=rrf"),
+        ({"terms": [{"item": "x"}], "models": ["vit"]}, "There is no model 'vit'"),
+        ({"terms": [{"item": "x"}], "models": ["clip"], "weights": {"resnet": 1}}, "is not asked"),
+        ({"terms": [{"image": "/nowhere.jpg"}], "models": "clip"}, "no such file"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(shop: Shop, values: dict, words: str) -> None:
+    with pytest.raises(LensError, match=words):
+        search_several(shop.searchers, Query.from_dict(values))
+
+
+def test_terms_that_cancel_out_are_refused(shop: Shop) -> None:
+    item = shop.catalogue.table["item_id"][0]
+    with pytest.raises(LensError, match="cancel"):
+        shop.searchers["clip"].search(Query((Term(item=item), Term(item=item, weight=-1))))
+
+
+def test_a_model_and_an_index_of_another_do_not_go_together(shop: Shop) -> None:
+    with pytest.raises(LensError, match="run-resnet"):
+        Searcher(shop.searchers["clip"].embedder, shop.reader("resnet"))
+
+
+def test_a_group_is_saved_found_and_refused_elsewhere(shop: Shop, tmp_path: Path) -> None:
+    searcher, table = shop.searchers["resnet"], shop.catalogue.table
+    boots = list(table["item_id"][table["category"] == table["category"][0]])
+    learned = searcher.group("mine", items=boots[:4])
+    read = load_group(save_group(learned, tmp_path / "mine.json"))
+    assert read.name == "mine" and read.examples == 4 and read.threshold == learned.threshold
+    assert (read.prototype == learned.prototype).all()
+    answer = searcher.search(Query.from_dict({"terms": [{"group": str(tmp_path / "mine.json")}], "k": 5}))
+    mean = unit(searcher.reader.vectors(searcher.reader.find(boots[:4])).mean(axis=0))
+    every = searcher.reader.vectors(np.arange(72)) @ mean
+    assert [one.cosine for one in answer.results] == pytest.approx(np.sort(every)[::-1][:5], abs=1e-4)
+    with pytest.raises(LensError, match="learned with run run-resnet"):
+        shop.searchers["clip"].search(Query((Term(group=read),)))
+
+
+def test_a_group_needs_1_to_20_examples(shop: Shop) -> None:
+    ids = list(shop.catalogue.table["item_id"])
+    for many in (0, 21):
+        with pytest.raises(LensError, match=f"has {many} examples"):
+            shop.searchers["resnet"].group("mine", items=ids[:many])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"threshold": "x"}, {"threshold": None}, {"intercept": None}, {"examples": "x"}, {"examples": 0}, {"name": 3},
+        {"run_id": 3}, {"prototype": [[1.0]]}, {"prototype": []}, {"coefficients": [1.0]}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_a_group_with_damaged_values_is_refused(tmp_path: Path, change: dict) -> None:
+    path = save_group(
+        learn("x", np.eye(1, 4, dtype=np.float32), np.eye(4, dtype=np.float32), run_id="r"), tmp_path / "g"
+    )
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(LensError, match="is not a group"):
+        load_group(path)
+
+
+def test_groups_saved_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    group = learn("x", np.eye(1, 4, dtype=np.float32), np.eye(4, dtype=np.float32), run_id="r")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: save_group(group, tmp_path / "g.json"), range(100)))
+    assert load_group(tmp_path / "g.json").name == "x" and [path.name for path in tmp_path.iterdir()] == [
+        "g.json"
+    ]
+
+
+def test_vectors_of_another_dimension_are_refused_by_a_group() -> None:
+    group = learn("x", np.eye(1, 4, dtype=np.float32), np.eye(4, dtype=np.float32), run_id="r")
+    for by in ("prototype", "probe"):
+        with pytest.raises(LensError, match=r"takes vectors \[N, 4\]"):
+            group.contains(np.eye(3, dtype=np.float32), by)  # type: ignore[arg-type]
+
+
+def test_only_the_proportion_of_weights_counts(shop: Shop) -> None:
+    searcher, ids = shop.searchers["resnet"], shop.catalogue.table["item_id"]
+    first = searcher.vector(Query((Term(item=ids[0]), Term(item=ids[1], weight=0.5))))
+    for scale in (1e-300, 1e-7, 3.0, 1e308):
+        again = searcher.vector(Query((Term(item=ids[0], weight=scale), Term(item=ids[1], weight=scale / 2))))
+        assert again == pytest.approx(first, abs=1e-5)
+
+
+def test_models_in_another_order_say_the_same(shop: Shop) -> None:
+    query = Query((Term(item=shop.catalogue.table["item_id"][8]),), k=20)
+    turned = dict(reversed(shop.searchers.items()))
+    for fusion in ("rrf", "scores"):
+        one, other = (
+            search_several(some, replace(query, fusion=fusion)) for some in (shop.searchers, turned)
+        )
+        assert [result.item_id for result in one.results] == [result.item_id for result in other.results]
+
+
+def test_an_item_of_one_index_alone_is_found_by_it(shop: Shop, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    shutil.copytree(shop.folders["clip"], folder)
+    ids = list(shop.catalogue.table["item_id"])
+    nearest = shop.searchers["resnet"].search(Query((Term(item=ids[0]),), k=1)).results[0].item_id
+    with write(folder) as writer:
+        writer.delete([nearest])
+    smaller = Searcher(shop.searchers["clip"].embedder, open_index(folder))
+    both = {"clip": smaller, "resnet": shop.searchers["resnet"]}
+    for fusion in ("rrf", "scores"):
+        answer = search_several(both, Query((Term(item=ids[0]),), k=71, fusion=fusion))
+        found = next(one for one in answer.results if one.item_id == nearest)
+        assert set(found.models) == {"resnet"} and found.cosine == pytest.approx(
+            found.models["resnet"]["cosine"]
+        )
+
+
+def test_an_answer_is_plain_json(shop: Shop) -> None:
+    query = Query((Term(item=shop.catalogue.table["item_id"][0]),), k=3)
+    for answer in (shop.searchers["clip"].search(query), search_several(shop.searchers, query)):
+        read = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
+        assert len(read["results"]) == 3 and set(read["results"][0]["models"]) == set(read["models"])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"format_version": 9}', '{"format_version": 1, "name": "x"}']
+)
+def test_a_damaged_group_is_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "group.json"
+    path.write_text(text)
+    with pytest.raises(LensError, match=r"group\.json is not a group"):
+        load_group(path)
+
+
+def test_a_probe_and_a_prototype_tell_clusters_apart() -> None:
+    random = np.random.default_rng(0)
+    middles = np.repeat(unit(random.normal(size=(4, 32))), 50, axis=0)
+    vectors, label = unit(middles + 0.08 * random.normal(size=middles.shape)), np.repeat(np.arange(4), 50)
+    for shots in (1, 5, 20):
+        group: Group = learn("one", vectors[:shots], vectors[20:], run_id=None)
+        for by in ("prototype", "probe"):
+            told = group.contains(vectors[20:], by)  # type: ignore[arg-type]
+            assert told[label[20:] == 0].mean() > 0.9 and told[label[20:] != 0].mean() < 0.05
