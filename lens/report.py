@@ -45,5 +45,6 @@ def quiet_libraries() -> None:
         ".*sync_dist=True.*",  # every process judges all items, so there is nothing to gather
         ".*treespec.*",
         ".*isinstance.*LeafSpec.*",
+        ".*`training_step` returned `None`.*",  # a hybrid only chooses weights
     ):
         warnings.filterwarnings("ignore", message=message)

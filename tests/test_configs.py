@@ -52,7 +52,8 @@ def test_the_choices_are_those_promised() -> None:
 
 @pytest.mark.parametrize(("model", "data"), list(product(choices("model"), choices("data"))))
 def test_every_model_composes_with_every_source(model: str, data: str) -> None:
-    config = composed(f"model={model}", f"data={data}", *needs(data))
+    members = ["model.runs=[one,other]"] if model == "hybrid" else []
+    config = composed(f"model={model}", f"data={data}", *needs(data), *members)
     size = config["data"]["image_size"]
     assert size == (64 if model.endswith("_tiny") else 224)
     assert config["model"].get("image_size", size) == size
