@@ -11,12 +11,13 @@ from lens.config.entry import entry
 from lens.config.job import given_folder, given_words, job
 from lens.config.preflight import compose_file
 from lens.config.resume import changed
-from lens.config.schema import EvaluateConfig, Node, Nodes, TrainConfig, TuneConfig
+from lens.config.schema import EvaluateConfig, IndexConfig, Node, Nodes, TrainConfig, TuneConfig
 from lens.config.search import Swept, read_words
 from lens.config.sweep import job_name
 
 __all__ = [
     "EvaluateConfig",
+    "IndexConfig",
     "Node",
     "Nodes",
     "Swept",

@@ -22,6 +22,15 @@ NO_DEFAULT = inspect.Parameter.empty
 
 
 @dataclasses.dataclass(frozen=True)
+class EngineConfig:
+    """How a new index is searched, see `lens.index.EngineSettings`."""
+
+    kind: Literal["auto", "exact", "ivf", "hnsw"] = "auto"
+    threshold: int = 50_000
+    recall: float = 0.99
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Top-level keys of train.py; `changes` are the settings given beside `resume=`, filled in by `entry`."""
 
@@ -36,6 +45,7 @@ class TrainConfig:
     model_name: str | None = None
     name: str | None = None
     monitor: str = "val/precision_at_1"
+    engine: EngineConfig = dataclasses.field(default_factory=EngineConfig)
     changes: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -52,6 +62,10 @@ class EvaluateConfig:
     triplets: str | None = None
     robustness: bool = False
     indicators: bool | None = None
+    texts: bool = False
+    attribute: str | None = None
+    shots: bool = False
+    rerank: bool = False
     out: str | None = None
     relevance: Literal["category", "product"] | None = None
     split: Literal["train", "val", "test"] | None = None
@@ -75,6 +89,29 @@ class TuneConfig:
     resume: str | None = None
     storage: str | None = None
     words: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexConfig:
+    """Top-level keys of `python -m lens.index`; out, update, compact, verify or a question say what is done."""
+
+    run: str | None = None
+    out: str | None = None
+    update: str | None = None
+    compact: str | None = None
+    verify: str | None = None
+    index: str | None = None
+    query: str | dict[str, Any] | None = None
+    text: str | None = None
+    item: str | None = None
+    where: dict[str, Any] | None = None
+    k: int = 10
+    engine: EngineConfig = dataclasses.field(default_factory=EngineConfig)
+    shard: int = 512
+    progress: bool = True
+    experiment: str = "shopping-lens"
+    uri: str | None = None
+    data: Node | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Catalogue:
     table: columns COLUMNS on a RangeIndex. `item_id` is unique; `path` is relative to `root` with "/" between its
         parts; `product_id` equals `item_id` where the source knows no products; `captions` holds a list of str,
         empty where there are none; `split` is "", "train", "val" or "test"; `role` is "", "query" or "gallery".
+        Further columns are attributes of the items, texts to filter a search by; the fingerprint leaves them out.
     open_image: row number -> RGB image; raises LensError for a file that cannot be read.
     root: the folder the paths start from, None where the images are no files.
     """

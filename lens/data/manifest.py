@@ -1,6 +1,8 @@
 """The columns of a manifest, a CSV, TSV or Parquet file with one row per image, under the names of a catalogue."""
 
 import difflib
+import json
+import logging
 import posixpath
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lens.errors import LensError
+
+log = logging.getLogger(__name__)
 
 Columns = Mapping[str, str | list[str] | None]
 _DEFAULT_NAMES: dict[str, tuple[str, ...]] = {
@@ -26,10 +30,19 @@ _SPLITS = {"": "", "train": "train", "val": "val", "validation": "val", "test": 
 _ROLES = {"": "", "query": "query", "gallery": "gallery"}
 
 Fields = dict[str, list[Any]]  # cells are str, and lists of str for captions
+OWN_COLUMNS = (
+    *(name for name in _DEFAULT_NAMES if name != "caption"),
+    "captions",
+    "file_state",
+    "file_sha256",
+)
+"""Names with a meaning of their own in a catalogue or an index."""
 
 
 def manifest_fields(path: Path, columns: Columns | None) -> Fields:
     """The known columns of a manifest, by the names of a catalogue's table; optional ones only where it has them.
+
+    Every further column follows as text, under its own name, or as "other_NAME" where NAME has another meaning here.
 
     Raises:
         LensError: for a file that cannot be read, a column that is missing, and cells that cannot be used.
@@ -51,7 +64,7 @@ def manifest_fields(path: Path, columns: Columns | None) -> Fields:
     for field, known in (("split", _SPLITS), ("role", _ROLES)):
         if field in fields:
             fields[field] = _known_values(path, names[field][0], fields[field], known)
-    return fields
+    return fields | _attributes(path, raw, {source for sources in names.values() for source in sources})
 
 
 def _read_columns(path: Path) -> dict[str, list[object]]:
@@ -123,6 +136,28 @@ def _captions(raw: dict[str, list[object]], sources: list[str]) -> list[list[str
         ]
         rows.append([text for text in texts if text])
     return rows
+
+
+def _attributes(path: Path, raw: dict[str, list[object]], used: set[str]) -> Fields:
+    """The columns that are none of a catalogue's own, as text. Raises LensError where two would have one name."""
+    found: Fields = {}
+    for name, cells in raw.items():
+        if name in used or not name.strip() or name.startswith(("Unnamed: ", "__index_level_")):
+            continue  # the row numbers that pandas writes have no name
+        if any(isinstance(cell, bytes) for cell in cells):
+            log.warning("%s: column %r holds bytes, not texts, and is left out.", path, name)
+            continue
+        kept = f"other_{name}" if name in OWN_COLUMNS else name
+        if kept in found or (kept != name and kept in raw):
+            raise LensError(f"{path}: the columns {name!r} and {kept!r} would both be {kept!r}; rename one.")
+        found[kept] = [_attribute(cell) for cell in cells]
+    return found
+
+
+def _attribute(cell: object) -> str:
+    if isinstance(cell, list | dict):
+        return json.dumps(cell, ensure_ascii=False, default=str)
+    return _text(cell).strip()
 
 
 def _check_filled(path: Path, names: dict[str, list[str]], fields: Fields) -> None:

@@ -77,8 +77,8 @@ def read_manifest(
 
     Columns: `path`, `category`; optional `item_id`, `product_id`, `caption` (also `captions`; text, or a list of
     texts in Parquet), `split` (train, val or validation, test), `role` (query, gallery). `columns` gives other
-    names, {"category": "articleType"}; for caption it may be a list of columns, one caption from each. Everything is
-    read as text, so an id 007 stays 007. Without a category column the first folder of each path is the category.
+    names, {"category": "articleType"}; for caption it may be a list of columns, one caption from each. All is read as
+    text (007 stays 007), and further columns stay columns. Without a category the first folder of each path is taken.
 
     Relative paths start at `root`, or at the manifest's folder, or at `images` beside it: the first of these that
     has the most of the files. Single missing files are left to the check of all images before training.
@@ -169,13 +169,13 @@ class ArrayOpener:
 
 
 def _table(fields: Fields) -> pd.DataFrame:
-    """The table of a catalogue from the columns a source has; the others get their defaults."""
+    """The table of a catalogue from the columns a source has; the others get their defaults, further ones follow."""
     paths = fields["path"]
     ids = fields.get("item_id", paths)
     products = [product or item for product, item in zip(fields.get("product_id", ids), ids, strict=True)]
     defaults = {"captions": [[] for _ in paths], "split": [""] * len(paths), "role": [""] * len(paths)}
     table = pd.DataFrame({**defaults, **fields, "item_id": ids, "product_id": products})
-    return table[list(COLUMNS)]
+    return table[[*COLUMNS, *(name for name in fields if name not in COLUMNS)]]
 
 
 def _files_below(root: Path) -> Iterator[PurePosixPath]:

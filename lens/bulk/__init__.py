@@ -1,0 +1,1 @@
+"""Many images into an index: built, brought up to date, asked."""

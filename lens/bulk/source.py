@@ -1,0 +1,51 @@
+"""Where an index's items come from, remembered in its manifest so that it can be brought up to date without asking."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lens.config import build
+from lens.config.schema import reader_fields
+from lens.data.catalogue import Catalogue, with_captions
+from lens.errors import LensError
+
+_PLACES = ("root", "path")
+
+
+def source_of(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The reader of a data node with its settings, plain values, places made absolute.
+
+    Raises LensError for a node that reads no catalogue.
+    """
+    fields = reader_fields(dict(node), "data")
+    if fields is None:
+        raise LensError(
+            f"data={node.get('_target_')} reads no catalogue: give data=folder, manifest or another."
+        )
+    settings = {key: value for key, value in node.items() if key in fields.hints}
+    for key in _PLACES:
+        if settings.get(key) is not None:
+            settings[key] = str(Path(settings[key]).expanduser().absolute())
+    return {"reader": node["_reader_"], **settings}
+
+
+def remembered(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The source that an index's manifest tells of. Raises LensError where it tells of none."""
+    catalogue = manifest.get("catalogue") or {}
+    if catalogue.get("source"):
+        return dict(catalogue["source"])
+    root = catalogue.get("root")
+    if root and str(catalogue.get("name", "")).startswith("folder "):
+        return {"reader": "lens.data.sources.read_folder", "root": root}
+    raise LensError(
+        "The index does not say how its images were found: give data=, such as data=folder data.root=PATH."
+    )
+
+
+def read(source: Mapping[str, Any]) -> Catalogue:
+    """The catalogue of a source as a run would export it; only the table is read, no image is opened.
+
+    Raises LensError as the reader does.
+    """
+    settings = {key: value for key, value in source.items() if key != "reader"}
+    return with_captions(build({"_target_": source["reader"], **settings}))

@@ -1,0 +1,134 @@
+"""A new index: the vectors a plain loop gives, whatever stopped it, and what it leaves out."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from lens.bulk.plan import DIGEST, STATE
+from lens.data.sources import read_folder
+from lens.errors import LensError
+from lens.index import load
+from tests.bulk.made import SIZE, Counting, build, embedder, folder_source, made, pictures
+
+pytestmark = pytest.mark.usefixtures("quiet_lightning")
+
+
+def test_vectors_and_items_are_those_of_a_plain_loop(tmp_path: Path) -> None:
+    root, by = pictures(tmp_path / "shop", 21), embedder()
+    changes = build(tmp_path / "index", root, by)
+    assert (changes.new, changes.kept, changes.unreadable) == (21, 0, [])
+    catalogue = read_folder(root)
+    index = load(tmp_path / "index", verify=True)
+    assert list(index.items["item_id"]) == list(catalogue.table["item_id"])
+    assert list(index.items["captions"][0]) == [
+        "a photo of a kind0", "a kind0 from a shopping website", "a professional product photo of kind0 footwear",
+    ]  # fmt: skip
+    plain = np.concatenate([by.images([by.open(root / path)]) for path in catalogue.table["path"]])
+    assert np.abs(index.vectors - plain).max() < 1e-5
+    manifest = index.manifest
+    assert manifest["catalogue"]["root"] == str(root) and manifest["catalogue"]["source"] == folder_source(
+        root
+    )
+    assert (manifest["run_id"], manifest["bands"], manifest["preprocessing"]) == (
+        "r", {"image": {"high": 0.7}}, by.preprocessing,
+    )  # fmt: skip
+    assert {STATE, DIGEST} <= set(index.items.columns)
+    assert sorted(path.name for path in tmp_path.iterdir() if "building" in path.name) == []
+
+
+@pytest.mark.parametrize("stop_after", [0, 7, 8, 17, 20])
+def test_a_stopped_build_goes_on_without_repeating_finished_shards(tmp_path: Path, stop_after: int) -> None:
+    root, whole = pictures(tmp_path / "shop", 21), tmp_path / "whole"
+    build(whole, root, embedder())
+    stopped = Counting(embedder(), stop_after)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "index", root, stopped)
+    assert not (tmp_path / "index").exists()
+    said: list[str] = []
+    resumed = Counting(embedder())
+    changes = build(tmp_path / "index", root, resumed, tell=said.append)
+    durable = stopped.seen // 8 * 8
+    assert resumed.seen == changes.new == 21 - durable
+    assert changes.kept == durable
+    assert len(said) == (1 if durable else 0)
+    one, other = load(whole), load(tmp_path / "index")
+    assert np.abs(one.vectors - other.vectors).max() < 1e-6
+    pd.testing.assert_frame_equal(one.items, other.items)
+
+
+def test_what_changed_while_it_was_stopped_is_embedded_again(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "shop", 21)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "index", root, Counting(embedder(), 17))
+    pictures(tmp_path / "shop", 1, seed=5)  # 0000.png is another picture now
+    (root / "kind1" / "0001.png").unlink()
+    build(tmp_path / "index", root, embedder())
+    build(tmp_path / "whole", root, embedder())
+    one, other = load(tmp_path / "whole"), load(tmp_path / "index")
+    assert list(one.items["item_id"]) == list(other.items["item_id"])
+    assert np.abs(one.vectors - other.vectors).max() < 1e-6
+
+
+def test_another_run_or_size_begins_anew_and_says_so(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "shop", 21)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "index", root, Counting(embedder(), 17))
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        by = Counting(embedder(), 8)
+        build(tmp_path / "index", root, by, tell=said.append, made=made(by, run_id="other"))
+    assert len(said) == 1 and "another run" in said[0]
+    larger = Counting(embedder(size=2 * SIZE))
+    build(tmp_path / "index", root, larger, tell=said.append)
+    assert larger.seen == 21 and "preprocessing" in said[1]
+
+
+def test_unreadable_images_are_listed_and_left_out(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "shop", 9)
+    (root / "kind0" / "0000.png").write_bytes(b"no image")
+    (root / "kind1" / "0004.png").write_bytes(b"")
+    changes = build(tmp_path / "index", root, embedder())
+    assert [path for path, _ in changes.unreadable] == ["kind0/0000.png", "kind1/0004.png"]
+    table = pd.read_csv(tmp_path / "index-unreadable.csv")
+    assert list(table["path"]) == ["kind0/0000.png", "kind1/0004.png"]
+    assert "damaged" in table["reason"][0] and "empty" in table["reason"][1]
+    assert len(load(tmp_path / "index").items) == 7
+
+
+def test_any_source_is_embedded(tmp_path: Path, shoes: Path) -> None:
+    rendered = {
+        "reader": "lens.data.sources.read_rendered", "root": str(shoes), "items": 72, "views_per_product": 2,
+        "render_size": 32, "render_seed": 0,
+    }  # fmt: skip
+    build(tmp_path / "rendered", rendered, embedder(), shard=32)
+    index = load(tmp_path / "rendered")
+    assert len(index.items) == 72 and index.items["product_id"].nunique() == 36
+    pictures(tmp_path / "shop", 3)
+    (tmp_path / "shop.csv").write_text(
+        "path,category,baseColour\nkind0/0000.png,Boot,Red\nkind1/0001.png,Boot,Blue\n", encoding="utf-8"
+    )
+    manifest = {
+        "reader": "lens.data.sources.read_manifest", "path": str(tmp_path / "shop.csv"),
+        "root": str(tmp_path / "shop"), "columns": None,
+    }  # fmt: skip
+    build(tmp_path / "listed", manifest, embedder())
+    assert list(load(tmp_path / "listed").items["baseColour"]) == ["Red", "Blue"]
+
+
+def test_mistakes_are_told_and_nothing_is_left(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "shop", 3)
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(LensError, match="exists already: bring an index up to date by update="):
+        build(tmp_path / "taken", root, embedder())
+    with FileLock(tmp_path / ".index.bulk.lock"), pytest.raises(LensError, match="Another process embeds"):
+        build(tmp_path / "index", root, embedder())
+    with pytest.raises(LensError, match="does not exist"):
+        build(tmp_path / "index", tmp_path / "none", embedder())
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(LensError, match=r"None of the 3 images .* could be read, e.g. kind0/0000.png: "):
+        build(tmp_path / "index", root, embedder())
+    assert not (tmp_path / "index").exists()
