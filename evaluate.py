@@ -6,66 +6,41 @@ from typing import Any
 from omegaconf import DictConfig
 
 from lens.config import EvaluateConfig, entry, plain
-from lens.errors import LensError
 from lens.tracking import find_run, several_runs, sweep_runs, tracking_uri
-
-SOURCES = ("run", "runs", "sweep", "index", "vectors")
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Tables in the terminal; ``out=`` a JSON file, or for several runs a folder with a page."""
+    from lens.compare.given import SEVERAL, source_of
+    from lens.compare.score import write_result
+
     config = plain(cfg)
-    source = _source(config)
-    uri = tracking_uri(config["uri"])
-    if source in ("runs", "sweep"):
+    source, uri = source_of(config), tracking_uri(config["uri"])
+    if source in SEVERAL:
         _compare(uri, config)
-    elif config["triplets"] is not None:
-        _triplets(uri, config)
-    else:
-        _judge(uri, config)
+        return
+    result = _judge(uri, config) if config["triplets"] is None else _triplets(uri, config)
+    if config["out"] is not None:
+        write_result(Path(config["out"]), result)
 
 
-def _source(config: dict[str, Any]) -> str:
-    given = [name for name in SOURCES if config[name] is not None]
-    if len(given) != 1:
-        raise LensError(
-            f"Give one of {', '.join(f'{name}=' for name in SOURCES)}; given: {', '.join(given) or 'none'}."
-        )
-    if config.get("data") and given[0] not in SOURCES[:3]:
-        raise LensError("data= goes with run=, runs= or sweep=: vectors and indices bring their own items.")
-    if (config["vectors"] is None) != (config["items"] is None):
-        raise LensError("vectors=FILE.npy and items=FILE.csv go together.")
-    if config["triplets"] is not None and given[0] in ("runs", "sweep"):
-        raise LensError("triplets= goes with run=, index= or vectors=: one model at a time.")
-    if config["robustness"] and given[0] in ("index", "vectors"):
-        raise LensError(
-            "robustness=true needs run=, runs= or sweep=: without the model no picture can be embedded."
-        )
-    if config["indicators"] and given[0] in ("index", "vectors"):
-        raise LensError("indicators=true needs run=, runs= or sweep=: there is no model to measure.")
-    out = config["out"]
-    if out is not None and given[0] not in ("runs", "sweep") and Path(out).is_dir():
-        raise LensError(f"out={out} is a folder; give a file, such as {Path(out) / 'scores.json'}.")
-    if config["triplets"] is not None and (config["robustness"] or config["indicators"]):
-        raise LensError("triplets= is judged alone: leave robustness= and indicators= out.")
-    return given[0]
-
-
-def _judge(uri: str, config: dict[str, Any]) -> None:
-    """One source: its scores, and where asked for its robustness and its costs."""
+def _judge(uri: str, config: dict[str, Any]) -> dict[str, Any]:
+    """One source: its scores, and where asked for its robustness, its costs and other ways to ask."""
     from lens.compare.one import judge_one
+    from lens.compare.queries import Asked
     from lens.compare.sources import embedded_run, open_run
 
     opened = None
     if config["run"] is not None:
         opened = open_run(uri, find_run(uri, config["experiment"], config["run"]), config.get("data"))
     found = embedded_run(opened, config["split"]) if opened else _read(config)
+    asked = Asked(**{name: config[name] for name in ("texts", "attribute", "shots", "rerank")})
     how = {name: config[name] for name in ("relevance", "ties")}
-    extras = {"robust": config["robustness"], "indicators": bool(config["indicators"])}
-    _write(config["out"], judge_one(uri, found, opened, **how, **extras))
+    extras = {"robust": config["robustness"], "indicators": bool(config["indicators"]), "asked": asked}
+    return judge_one(uri, found, opened, **how, **extras)
 
 
-def _triplets(uri: str, config: dict[str, Any]) -> None:
+def _triplets(uri: str, config: dict[str, Any]) -> dict[str, Any]:
     """One source: how far it agrees with people."""
     from lens.compare.one import judge_agreement
     from lens.compare.sources import embedded_triplets
@@ -77,7 +52,7 @@ def _triplets(uri: str, config: dict[str, Any]) -> None:
         found, judgements = embedded_triplets(uri, run_id, file, config.get("data"))
     else:
         judgements, found = read_triplets(file), _read(config)
-    _write(config["out"], judge_agreement(uri, found, judgements, file))
+    return judge_agreement(uri, found, judgements, file)
 
 
 def _read(config: dict[str, Any]) -> Any:
@@ -86,13 +61,6 @@ def _read(config: dict[str, Any]) -> Any:
     if config["vectors"] is not None:
         return embedded_files(config["vectors"], config["items"], config["split"])
     return embedded_index(config["index"], config["split"])
-
-
-def _write(out: str | None, result: dict[str, Any]) -> None:
-    from lens.compare.score import write_result
-
-    if out is not None:
-        write_result(Path(out), result)
 
 
 def _compare(uri: str, config: dict[str, Any]) -> None:
