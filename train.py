@@ -17,7 +17,7 @@ def train(cfg: DictConfig, watch: Any = None) -> float:
     """One run from configuration to index; returns its best ``monitor``. The Watch of a search may cut it short."""
     import pytorch_lightning as pl
 
-    from lens.callbacks import ExportIndex
+    from lens.callbacks import check_export, exports
     from lens.report import print_scores, quiet_libraries
     from lens.runs import heed_sigterm, hold, resumed, run_folder
     from lens.tracking import check_same_data, git_state
@@ -44,6 +44,9 @@ def train(cfg: DictConfig, watch: Any = None) -> float:
     model = build(config["model"])
     callbacks = [build(part) for part in config["callbacks"].values() if part is not None]
     check_monitor(config["monitor"], callbacks)
+    check_export(model)
+    if hasattr(model, "check_data"):
+        model.check_data(data.facts, data.image_size)
     logger = build(config["logger"], run_id=run_id) if config["logger"] else None
 
     with ExitStack() as stack:
@@ -56,9 +59,7 @@ def train(cfg: DictConfig, watch: Any = None) -> float:
         folder = Path(agree(str(run_folder(run_id))) or "")
         if not resuming:
             stack.enter_context(hold(folder))
-        part = config["model"]
-        about = {"name": config["model_name"], "target": part["_target_"], "config": part}
-        callbacks += [ExportIndex(folder / "index", about, run_id), *([watch] if watch else [])]
+        callbacks += [*exports(config, folder, run_id), *([watch] if watch else [])]
         monitor = config["monitor"] if data.judgeable("val") else None
         trainer = build(config["trainer"], folder=folder, monitor=monitor, callbacks=callbacks, logger=logger)
         if logger:

@@ -81,7 +81,7 @@ def test_a_run_holds_what_the_readme_promises(sweep: Sweep) -> None:
     pictures = ("neighbours", "worst_queries", "projection", "similarities", "calibration", "confusion")
     assert listed("pictures") == {f"{name}.png" for name in (*pictures, "masked_patches")}
     assert listed("checkpoints") == {"best.ckpt", "last.ckpt"}
-    assert listed("index") == {"vectors.npy", "items.parquet", "manifest.json"}
+    assert listed("index") == {"vectors.npy", "items.parquet", "manifest.json", "changes.sqlite"}
     ranked = [f"{name}_at_{k}" for name in ("precision", "recall", "hit", "map", "ndcg") for k in (1, 5, 10)]
     ranked += ["r_precision", "map_at_r", "mrr"]
     expected = {f"{side}/{name}" for side in ("train", "val", "test") for name in ranked}

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from lens.config import EvaluateConfig, TrainConfig, TuneConfig
+from lens.bulk.words import taken_literally
+from lens.config import EvaluateConfig, IndexConfig, TrainConfig, TuneConfig
 from lens.config.preflight import preflight
 from lens.config.search import composed_words
 
@@ -17,10 +18,15 @@ LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.split
 COMMANDS = [
     line for line in LINES if re.search(r"\b(train|evaluate|tune)\.py\b", line) and "--help" not in line
 ]
+INDEX_COMMANDS = [line for line in LINES if " -m lens.index " in line and "--help" not in line]
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(COMMANDS) > 10 and any(line.startswith("make quickstart") for line in LINES)
+    assert (
+        len(COMMANDS) > 10
+        and len(INDEX_COMMANDS) > 4
+        and any(line.startswith("make quickstart") for line in LINES)
+    )
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -32,6 +38,13 @@ def test_a_documented_command_is_accepted(line: str) -> None:
     groups = [path.name for path in (ROOT / "conf").iterdir() if path.is_dir()]
     args.overrides = composed_words(args, schema, groups)
     preflight(ROOT / "conf", program.removesuffix(".py"), args, schema)
+
+
+@pytest.mark.parametrize("line", INDEX_COMMANDS)
+def test_a_documented_command_of_the_index_is_accepted(line: str) -> None:
+    words = taken_literally(shlex.split(line)[3:])
+    args = get_args_parser().parse_args(words)
+    preflight(ROOT / "conf", "index", args, IndexConfig)
 
 
 @pytest.mark.parametrize("target", sorted({line.split()[1] for line in LINES if line.startswith("make ")}))

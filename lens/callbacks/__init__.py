@@ -2,6 +2,7 @@
 
 from lens.callbacks.checkpoints import AtomicCheckpointIO, Interruption, RandomState
 from lens.callbacks.export import ExportIndex
+from lens.callbacks.export_model import ExportModel, check_export, exports
 from lens.callbacks.pictures import Pictures
 from lens.callbacks.retrieval import RetrievalEvaluation
 from lens.callbacks.speed import Speed
@@ -11,10 +12,13 @@ __all__ = [
     "AtomicCheckpointIO",
     "CollapseWatch",
     "ExportIndex",
+    "ExportModel",
     "Interruption",
     "OverfitWatch",
     "Pictures",
     "RandomState",
     "RetrievalEvaluation",
     "Speed",
+    "check_export",
+    "exports",
 ]

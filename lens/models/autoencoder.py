@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lens.errors import LensError
+from lens.models.exports import Onnx, several
 from lens.models.logs import log_step
 from lens.models.optim import Optimization, OptimizerName, Schedule
 from lens.models.weights import load_or_fall_back
@@ -22,6 +23,7 @@ class Autoencoder(pl.LightningModule):
         channels: feature maps after each of the four convolutions.
         embedding_size: size of the bottleneck.
         weights: ``random``, or the path of a state_dict; none are published for this network.
+        export: ``onnx``: a run also writes the embedder in this form.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Autoencoder(pl.LightningModule):
         weight_decay: float = 0.0,
         warmup_steps: int = 0,
         schedule: Schedule = "constant",
+        export: list[Onnx] | Onnx | None = None,
     ) -> None:
         super().__init__()
+        self.export = several(export)
         if image_size < 16 or image_size % 16:
             raise LensError(
                 f"model.image_size={image_size}: the autoencoder needs a multiple of 16, e.g. 64 or 224."

@@ -19,6 +19,7 @@ from transformers import CLIPConfig, CLIPModel
 from lens.errors import LensError
 from lens.losses.contrastive import Targets, clamp_logit_scale_, contrastive_loss
 from lens.losses.distributed import gather
+from lens.models.exports import Export, save_clip, several
 from lens.models.logs import log_step
 from lens.models.optim import Optimization, OptimizerName, Schedule
 from lens.models.tokens import Tokens
@@ -49,6 +50,7 @@ class ContrastiveCLIP(pl.LightningModule):
         vision_learning_rate, text_learning_rate: of the two towers; ``learning_rate`` where not given. These and
             ``freeze`` protect what was learned before: from random weights everything is trained at one rate.
         weights: ``pretrained`` (OpenAI), ``random``, or a folder written by ``save_pretrained`` with its tokenizer.
+        export: ``onnx``, ``pretrained`` (with ``stem=patches``) or both: a run also writes the embedder in these forms.
     """
 
     def __init__(
@@ -77,8 +79,15 @@ class ContrastiveCLIP(pl.LightningModule):
         weight_decay: float = 0.0,
         warmup_steps: int = 0,
         schedule: Schedule = "constant",
+        export: list[Export] | Export | None = None,
     ) -> None:
         super().__init__()
+        self.export = several(export)
+        if "pretrained" in self.export and stem == "convolutions":
+            raise LensError(
+                "model.export=pretrained: the CLIP of transformers has no place for stem=convolutions; "
+                "give model.stem=patches, or model.export=onnx."
+            )
         self.embedding_size, self.context = projection_size, context
         self.targets: Targets = targets
         self.relevance = relevance
@@ -121,10 +130,17 @@ class ContrastiveCLIP(pl.LightningModule):
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors [T, D] of T texts, cut at ``context`` tokens."""
         ids, mask = self.tokens.encode(texts, self.context)
-        ids, mask = ids.to(self.device), mask.to(self.device)
+        return self.embed_tokens(ids.to(self.device), mask.to(self.device))
+
+    def embed_tokens(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors [T, D] of texts as ids and mask, int64 [T, L], see `Tokens.encode`."""
         hidden = self.network.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
-        pooled = hidden[torch.arange(len(ids), device=ids.device), mask.sum(1) - 1]  # the end token
+        pooled = hidden[torch.arange(ids.shape[0], device=ids.device), mask.sum(1) - 1]  # the end token
         return F.normalize(self.network.text_projection(pooled).float(), dim=1)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Both towers and the vocabulary, for ``CLIPModel.from_pretrained`` and for ``weights``."""
+        save_clip(self.network, self.tokens, folder)
 
     def setup(self, stage: str) -> None:
         """Without the published vocabulary, the captions at hand make one."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lens.errors import LensError
 from lens.losses.distributed import gather
 from lens.losses.triplet import Mining, triplet_loss
+from lens.models.exports import Onnx, several
 from lens.models.logs import log_step
 from lens.models.optim import Optimization, OptimizerName, Schedule
 from lens.models.weights import load_or_fall_back
@@ -33,6 +34,7 @@ class TripletResNet(pl.LightningModule):
         mining: one strategy, or several in order: each then rules an equal share of the training steps.
         relevance: whether images of one ``category`` or of one ``product`` are positives.
         reconstruction_weight: the share of the auxiliary reconstruction loss; 0 leaves the decoder out.
+        export: ``onnx``: a run also writes the embedder in this form.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class TripletResNet(pl.LightningModule):
         weight_decay: float = 0.0,
         warmup_steps: int = 0,
         schedule: Schedule = "constant",
+        export: list[Onnx] | Onnx | None = None,
     ) -> None:
         super().__init__()
+        self.export = several(export)
         self.margin, self.relevance, self.reconstruction_weight = margin, relevance, reconstruction_weight
         self.mining = [mining] if isinstance(mining, str) else list(mining)
         if not self.mining:

@@ -16,6 +16,7 @@ from transformers import ViTConfig, ViTModel
 
 from lens.errors import LensError
 from lens.losses.masked_patch import masked_patch_loss, patch_targets, random_mask
+from lens.models.exports import Export, several
 from lens.models.logs import log_step
 from lens.models.optim import Optimization, OptimizerName, Schedule
 from lens.models.weights import HUB, load_or_fall_back, read_saved
@@ -34,6 +35,7 @@ class MaskedPatchViT(pl.LightningModule):
         normalise_targets: predict each patch after removing its own mean and variance (He et al. 2022, MAE).
         weights: ``pretrained`` (ImageNet-21k), ``random``, or a folder written by ``save_pretrained``; the position
             embeddings of another image size are interpolated.
+        export: ``onnx``, ``pretrained`` or both: a run also writes the embedder in these forms.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class MaskedPatchViT(pl.LightningModule):
         weight_decay: float = 0.0,
         warmup_steps: int = 0,
         schedule: Schedule = "constant",
+        export: list[Export] | Export | None = None,
     ) -> None:
         super().__init__()
+        self.export = several(export)
         if image_size % patch_size:
             raise LensError(
                 f"model.image_size={image_size} is not a multiple of model.patch_size={patch_size}."
@@ -84,6 +88,10 @@ class MaskedPatchViT(pl.LightningModule):
     def embed_images(self, images: Tensor) -> Tensor:
         """Unit vectors [B, D] of images [B, 3, H, W], float in [0, 1]."""
         return F.normalize(self(images).float().mean(dim=1), dim=1)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """The encoder, for ``ViTModel.from_pretrained`` and for ``weights``; the decoder stays behind."""
+        self.network.save_pretrained(folder)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         return self._loss(batch, "train", None)

@@ -6,6 +6,7 @@ Importing this package is quick: mlflow and pytorch_lightning are imported when 
 from typing import TYPE_CHECKING, Any
 
 from lens.tracking.git import git_state
+from lens.tracking.models import Portable, log_embedder, register
 from lens.tracking.outbox import send_unsent
 from lens.tracking.read import (
     RunFacts,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lens.tracking.logger import RunLogger
 
 __all__ = [
+    "Portable",
     "RunFacts",
     "RunLogger",
     "add_to_run",
@@ -36,10 +38,12 @@ __all__ = [
     "find_run",
     "finish_parent",
     "git_state",
+    "log_embedder",
     "log_evaluation",
     "named_runs",
     "prepare_store",
     "project_folder",
+    "register",
     "run_config",
     "run_metrics",
     "run_tags",

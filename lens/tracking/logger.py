@@ -16,6 +16,8 @@ import yaml
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from lens.errors import LensError
+from lens.tracking.models import read_registration
 from lens.tracking.names import flatten, metric_name
 from lens.tracking.outbox import Outbox
 from lens.tracking.runs import LONGEST_PARAM, LONGEST_TAG, continue_run, start_run
@@ -64,14 +66,23 @@ class RunLogger(Logger):
         system_metrics: bool = True,
         retry_seconds: float = 60.0,
         folder: str | Path | None = None,
+        embedder: bool = True,
+        register: str | None = None,
     ) -> None:
-        """`folder`: where unsent records go if need be; by default `runs/<run id>` beside train.py."""
+        """`folder`: where unsent records go if need be; by default `runs/<run id>` beside train.py.
+
+        `embedder`: whether the run's embedder is to be logged as a model; `register`: the NAME or NAME@ALIAS under
+        which it is to be registered. Both are for the callback that does it.
+        """
         super().__init__()
         self.uri = tracking_uri(uri)
         self._experiment_name, self._run_name, self._run_id = experiment, name, run_id
         self._parent, self._tags = parent_run_id, dict(tags or {})
         self._buffer_steps, self._retry_seconds, self._folder = buffer_steps, retry_seconds, folder
         self._wants_system = system_metrics
+        self.embedder, self.register = embedder, read_registration(register) if register else None
+        if self.register and not embedder:
+            raise LensError("logger.register needs logger.embedder=true.")
         self._outbox: Outbox | None = None
         self._system: SystemMetrics | None = None
         self._params: dict[str, str] = {}

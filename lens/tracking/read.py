@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from lens.errors import LensError
+from lens.tracking.models import registered_run
 from lens.tracking.store import (
     DEFAULT_EXPERIMENT,
     PARENT_TAG,
@@ -43,8 +44,12 @@ class RunFacts:
 def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last") -> str:
     """The id of one run: "last" (the newest that is no sweep's parent), an id, the start of one, or a name.
 
+    Also that of a registered embedder: "models:/NAME@ALIAS" or "models:/NAME/VERSION", of any experiment.
+
     Raises LensError if nothing or more than one thing fits, naming what there is.
     """
+    if which.startswith("models:"):
+        return registered_run(uri, which)
     runs = _runs(uri, experiment)
     if not runs:
         raise LensError(f"The experiment {experiment!r} in {shown(uri)} holds no runs yet.")
