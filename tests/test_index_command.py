@@ -212,3 +212,44 @@ def test_help_shows_every_setting(index: Run) -> None:
     for field in fields(IndexConfig):
         if field.name not in ("shard", "progress", "experiment", "uri"):
             assert f"{field.name}=" in out or f"{field.name}." in out, field.name
+
+
+def test_a_group_is_learned_asked_for_and_recognised(
+    built: Path, trained: Trained, index: Run, tmp_path: Path
+) -> None:
+    from lens.search import load_group
+
+    images = sorted(trained.shoes.rglob("*.jpg"))
+    examples, others = tmp_path / "examples", tmp_path / "others (2)"
+    for folder, some in ((examples, images[:3]), (others, [images[0], *images[-3:]])):
+        folder.mkdir()
+        for path in some:
+            shutil.copy(path, folder / path.name)
+    where = (f"uri={trained.uri}", f"index={built}", "progress=false")
+    file = tmp_path / "mine.json"
+    status, out, err = index(*where, f"examples={examples}", f"group={file}")
+    assert status == 0 and "'mine' of 3 examples" in out, err
+    assert load_group(file).examples == 3
+    status, out, err = index(*where, f"group={file}", "k=4")
+    assert status == 0 and "4 of 72 items" in out, err
+    status, out, err = index(*where, f"group={file}", f"images={others}", f"out={tmp_path / 'told.csv'}")
+    assert status == 0 and "of 4 images are of the group 'mine'" in out, err
+    lines = (tmp_path / "told.csv").read_text().splitlines()
+    assert lines[0] == "image,in group,cosine,probe" and len(lines) == 5
+    assert any(line.split(",")[1] == "yes" for line in lines if images[0].name in line)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("examples=x.jpg",), "examples= needs group="),
+        (("images=x.jpg",), "images= needs group="),
+        (("examples=x.jpg", "group=g.json"), "Say which index is asked"),
+        (("examples=x.jpg", "group=g.json", "index=x", "k=3"), "k= does not go with examples="),
+        (("examples=x.jpg", "images=y.jpg", "group=g.json", "index=x"), "Give one task"),
+        (("images=x.jpg", "group=nothing.json", "index=x"), "There is no group"),
+    ],
+)
+def test_a_group_s_mistakes_are_sentences(index: Run, words: tuple[str, ...], said: str) -> None:
+    status, _, err = index(*words)
+    assert status == 2 and said in err and "Traceback" not in err

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +34,33 @@ def ask(config: dict[str, Any]) -> None:
         raise LensError(
             f"out={out} is no place for a file; give a file, such as answer.json, in a folder that exists."
         )
+    with searcher_of(config, question) as searcher:
+        question["where"] = fitting(question["where"], searcher.reader)
+        answer = searcher.search(Query.from_dict(question))
+        _print(answer, searcher.reader)
+    if out is not None:
+        _write(Path(out), answer)
+
+
+@contextmanager
+def searcher_of(config: Mapping[str, Any], question: Mapping[str, Any] | None = None) -> Iterator[Searcher]:
+    """The index of run= or index= with the model that made it; without the model where a question needs none.
+
+    Raises LensError where there is no such run or index, or the two do not fit.
+    """
     uri = tracking_uri(config["uri"])
     if config["index"] is not None:
         folder = Path(config["index"]).expanduser()
     else:
         folder = index_of(uri, find_run(uri, config["experiment"], config["run"]))
     with open_index(folder) as reader:
-        question["where"] = fitting(question["where"], reader)
-        query = Query.from_dict(question)
-        reads = any(term.image is not None or term.text is not None for term in query.terms)
-        embedder = _embedder(uri, reader) if reads else None
-        answer = Searcher(embedder, reader).search(query)
-        _print(answer, reader)
-    if out is not None:
-        _write(Path(out), answer)
+        terms = [{}] if question is None else question["terms"]
+        modelless = all(isinstance(term, Mapping) and ("item" in term or "group" in term) for term in terms)
+        yield Searcher(None if modelless else _embedder(uri, reader), reader)
 
 
 def question_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The query as `Query.from_dict` takes it: query= (a picture, JSON, or a file of JSON), text= and item= summed.
+    """The query as `Query.from_dict` takes it: query= (a picture, JSON or its file), text=, item= and group= summed.
 
     Raises LensError for JSON that cannot be read.
     """
@@ -59,7 +69,7 @@ def question_of(config: Mapping[str, Any]) -> dict[str, Any]:
         given = _read(given)
     question: dict[str, Any] = dict(given or {})
     terms = list(question.get("terms") or [])
-    terms += [{name: config[name]} for name in ("text", "item") if config[name] is not None]
+    terms += [{name: config[name]} for name in ("text", "item", "group") if config[name] is not None]
     question["terms"] = terms
     question["where"] = {**(question.get("where") or {}), **(config["where"] or {})}
     if config["k"] != _K or "k" not in question:

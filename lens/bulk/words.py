@@ -8,20 +8,23 @@ from lens.config import IndexConfig
 from lens.config.resume import literal, quote
 from lens.errors import LensError
 
-Task = Literal["build", "update", "compact", "verify", "ask"]
-ASKED = ("query", "text", "item")
-_FREE = ("run", "out", "update", "compact", "verify", "index", *ASKED)
+Task = Literal["build", "update", "compact", "verify", "ask", "learn", "classify"]
+ASKED = ("query", "text", "item", "group")
+_FREE = ("run", "out", "update", "compact", "verify", "index", *ASKED, "examples", "images")
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "build": ("run", "data", "out", "engine", "shard"),
     "update": ("run", "data", "update", "shard"),
     "compact": ("compact",),
     "verify": ("verify",),
     "ask": ("run", "index", *ASKED, "where", "k", "out"),
+    "learn": ("run", "index", "group", "examples"),
+    "classify": ("run", "index", "group", "images", "out"),
 }
+_GROUPS: dict[Task, str] = {"learn": "examples", "classify": "images"}
 _DEFAULTS = asdict(IndexConfig())
 _HOW = (
     "Give one task: run=RUN_ID data=folder data.root=PATH out=FOLDER, update=FOLDER, compact=FOLDER, verify=FOLDER, or "
-    "query= (text=, item=) with run= or index=; python -m lens.index --help shows all"
+    "query= (text=, item=, group=) with run= or index=; python -m lens.index --help shows all"
 )
 
 
@@ -40,6 +43,8 @@ def _literal(word: str) -> str:
         return f"++{word}"
     if not equals or key not in _FREE or value in ("", "null") or value[0] in "'\"":
         return word
+    if key in ("examples", "images") and value[0] == "[":
+        return word
     if key == "query" and value[0] == "{" and not value[1:].lstrip().startswith(('"', "}")):
         return word  # no JSON: a mapping as Hydra writes it
     return f"{key}={quote(str(literal(value)))}"
@@ -50,7 +55,10 @@ def task_of(config: Mapping[str, Any]) -> Task:
     given = _given(config)
     asked = [name for name in ASKED if name in given]
     tasks: list[Task] = [name for name in ("update", "compact", "verify") if name in given]  # type: ignore[misc]
-    if asked:
+    groups: list[Task] = [task for task, name in _GROUPS.items() if name in given]
+    if groups:
+        tasks += groups
+    elif asked:
         tasks.append("ask")
     elif "out" in given:
         tasks.append("build")
@@ -59,7 +67,8 @@ def task_of(config: Mapping[str, Any]) -> Task:
     task = tasks[0]
     wrong = [name for name in given if name not in _ALLOWED[task]]
     if wrong:
-        to = f"{asked[0]}=" if asked else "out=" if task == "build" else f"{task}="
+        names = {"ask": asked[:1], "build": ["out"], **{name: [key] for name, key in _GROUPS.items()}}
+        to = f"{names.get(task, [task])[0]}="
         raise LensError(f"{wrong[0]}= does not go with {to}, which takes {_shown(_ALLOWED[task])}.")
     _check_complete(task, given)
     return task
@@ -71,7 +80,9 @@ def _check_complete(task: Task, given: Sequence[str]) -> None:
         raise LensError(
             f"out= needs {lacks}= too: run=RUN_ID data=folder data.root=PATH out=FOLDER (other data: --help)."
         )
-    if task == "ask" and len({"run", "index"} & set(given)) != 1:
+    if task in _GROUPS and "group" not in given:
+        raise LensError(f"{_GROUPS[task]}= needs group=FILE.json too, the group's file.")
+    if task in ("ask", *_GROUPS) and len({"run", "index"} & set(given)) != 1:
         raise LensError(
             "Say which index is asked: run=RUN_ID for the one that a run exported, or index=FOLDER."
         )

@@ -104,6 +104,9 @@ class IndexConfig:
     query: str | dict[str, Any] | None = None
     text: str | None = None
     item: str | None = None
+    group: str | None = None
+    examples: str | list[str] | None = None
+    images: str | list[str] | None = None
     where: dict[str, Any] | None = None
     k: int = 10
     engine: EngineConfig = dataclasses.field(default_factory=EngineConfig)

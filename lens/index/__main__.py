@@ -17,6 +17,10 @@ def index(cfg: DictConfig) -> None:
         from lens.bulk.ask import ask
 
         ask(config)
+    elif task in ("learn", "classify"):
+        from lens.bulk import groups
+
+        {"learn": groups.learn, "classify": groups.classify}[task](config)
     else:
         from lens.bulk import tasks
 

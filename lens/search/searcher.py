@@ -192,7 +192,7 @@ class Searcher:
         return np.array(mixed["image_mean"]), np.array(mixed["text_mean"])
 
     def _images(self, images: Sequence[ImageSource | Image.Image], clock: "Clock") -> Vector:
-        embedder = self._embedder("image")
+        embedder = self.embedder_for("image")
         with clock.stage("decode"):
             opened = [
                 one.convert("RGB") if isinstance(one, Image.Image) else embedder.open(one) for one in images
@@ -201,7 +201,7 @@ class Searcher:
             return embedder.images(opened)
 
     def _texts(self, texts: Sequence[str], clock: "Clock") -> Vector:
-        embedder = self._embedder("text")
+        embedder = self.embedder_for("text")
         with clock.stage("embed"):
             return embedder.texts(texts)
 
@@ -211,14 +211,19 @@ class Searcher:
 
     def _groups(self, groups: Sequence[Group], clock: "Clock") -> Vector:
         for group in groups:
-            if group.run_id != self.run_id or len(group.prototype) != self.reader.dimension:
-                raise LensError(
-                    f"The group {group.name!r} was learned with run {group.run_id}, the index is of run "
-                    f"{self.run_id}; learn it again with this model."
-                )
+            self.check_group(group)
         return np.stack([group.prototype for group in groups])
 
-    def _embedder(self, kind: str) -> Embedder:
+    def check_group(self, group: Group) -> None:
+        """Raises LensError for a group that another model has learned."""
+        if group.run_id != self.run_id or len(group.prototype) != self.reader.dimension:
+            raise LensError(
+                f"The group {group.name!r} was learned with run {group.run_id}, the index is of run {self.run_id}; "
+                "learn it again with this model."
+            )
+
+    def embedder_for(self, kind: str) -> Embedder:
+        """The model. Raises LensError where there is none at hand."""
         if self.embedder is None:
             raise LensError(
                 f"No model is at hand for a query by {kind} of {self.reader.folder}; ask by items."

@@ -1,0 +1,100 @@
+"""Groups from the terminal: learn one from a few example images, and ask of images whether they are one of it."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from lens.bulk.ask import searcher_of
+from lens.data.sources import IMAGE_SUFFIXES
+from lens.errors import LensError
+from lens.search import load_group, save_group
+from lens.search.groups import MOST_EXAMPLES
+
+_SHOWN = 20
+_AT_ONCE = 64
+
+
+def learn(config: dict[str, Any]) -> None:
+    """examples= and group=: a group learned and saved. Raises LensError for unreadable or too many examples."""
+    paths = images_of(config["examples"], "examples")
+    if len(paths) > MOST_EXAMPLES:
+        raise LensError(f"examples= names {len(paths)} images; a group has 1 to {MOST_EXAMPLES}.")
+    target = Path(config["group"]).expanduser()
+    with searcher_of(config) as searcher:
+        group = searcher.group(target.stem, [str(path) for path in paths])
+    save_group(group, target)
+    print(f"{target}: the group {group.name!r} of {group.examples} examples. Ask for it by group={target}.")
+
+
+def classify(config: dict[str, Any]) -> None:
+    """images= and group=: which of the images are one of the group; out= a CSV file of all. Raises LensError."""
+    group, paths = load_group(config["group"]), images_of(config["images"], "images")
+    lines: list[dict[str, Any]] = []
+    with searcher_of(config) as searcher:
+        searcher.check_group(group)
+        embedder = searcher.embedder_for("image")
+        starts = range(0, len(paths), _AT_ONCE)
+        for start in tqdm(starts, unit="batch", disable=not config["progress"], leave=False):
+            some = paths[start : start + _AT_ONCE]
+            vectors = embedder.images([embedder.open(path) for path in some])
+            cosines, probabilities = vectors @ group.prototype, group.probability(vectors)
+            for place, inside in enumerate(group.contains(vectors)):
+                about = {"image": str(some[place]), "in group": "yes" if inside else "no"}
+                figures = {"cosine": float(cosines[place]), "probe": float(probabilities[place])}
+                lines.append({**about, **{name: round(value, 4) for name, value in figures.items()}})
+    _print(group.name, group.threshold, lines)
+    if config["out"] is not None:
+        _write(Path(config["out"]), lines)
+
+
+def images_of(given: str | list[str], key: str) -> list[Path]:
+    """The images of a folder, or those named. Raises LensError where there is none."""
+    several = [given] if isinstance(given, str) else given
+    paths: list[Path] = []
+    for name in several:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            inside = sorted(path.rglob("*"))
+            paths += [
+                one for one in inside if one.suffix.lower() in IMAGE_SUFFIXES and not one.name.startswith(".")
+            ]
+        else:
+            paths.append(path)
+    if not paths:
+        raise LensError(f"{key}={given}: there is no image in it.")
+    return paths
+
+
+def _print(name: str, threshold: float, lines: list[dict[str, Any]]) -> None:
+    inside = sum(line["in group"] == "yes" for line in lines)
+    table = Table(title=f"{inside} of {len(lines)} images are of the group {name!r}", box=box.SIMPLE_HEAD)
+    for heading in lines[0]:
+        table.add_column(heading, overflow="fold")
+    for line in sorted(lines, key=lambda one: -one["cosine"])[:_SHOWN]:
+        table.add_row(*(str(value) for value in line.values()))
+    if len(lines) > _SHOWN:
+        table.caption = f"and {len(lines) - _SHOWN} more; out=FILE.csv writes all"
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(
+        f"In the group from a cosine of {threshold:.4f} with its prototype; probe: the linear probe's probability.",
+        highlight=False,
+    )
+
+
+def _write(path: Path, lines: list[dict[str, Any]]) -> None:
+    fresh = path.with_name(f".{path.name}.partial")
+    try:
+        with fresh.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, list(lines[0]))
+            table.writeheader()
+            table.writerows(lines)
+        os.replace(fresh, path)
+    except OSError as error:
+        raise LensError(f"out={path} cannot be written: {error.strerror or error}.") from error
