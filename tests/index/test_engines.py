@@ -100,7 +100,7 @@ def test_exact_search_gives_one_query_what_it_gives_many() -> None:
 def test_an_approximate_engine_finds_what_it_says(kind: str, tmp_path: Path) -> None:
     vectors, queries = clustered(6000, 32, 0), clustered(200, 32, 1)
     engine, facts = built(tmp_path / "engine", vectors, kind=kind, threshold=0)
-    assert facts["kind"] == kind and facts["recall_at_10"] >= 0.98 and facts["recall_at_10_of_sums"] >= 0.98
+    assert facts["kind"] == kind and facts["recall_at_10"] >= 0.98 and facts["recall_at_10_of_sums"] >= 0.93
     found = engine.search(queries, 10)
     check_true(vectors, queries, found)
     wanted, _ = sorted_list(vectors, queries, 10)
@@ -110,10 +110,26 @@ def test_an_approximate_engine_finds_what_it_says(kind: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
+def test_sums_have_a_goal_of_their_own(kind: str, tmp_path: Path) -> None:
+    vectors = unit(3000, 24)
+    goals = {"recall": 0.3, "candidates": 10, "neighbours": 4, "threshold": 0}
+    low = built(tmp_path / "low", vectors, kind=kind, recall_of_sums=0.1, **goals)[1]
+    high = built(tmp_path / "high", vectors, kind=kind, recall_of_sums=0.98, **goals)[1]
+    assert low["parameters"]["effort"] < high["parameters"]["effort"] and high["recall_at_10_of_sums"] > 0.95
+
+
+@pytest.mark.parametrize("kind", APPROXIMATE)
 def test_the_effort_rises_with_the_goal_and_decides_what_is_found(kind: str, tmp_path: Path) -> None:
     vectors, queries = unit(4000, 16), unit(100, 16, 1)
     low, easy = built(
-        tmp_path / "low", vectors, kind=kind, threshold=0, recall=0.2, candidates=10, neighbours=4
+        tmp_path / "low",
+        vectors,
+        kind=kind,
+        threshold=0,
+        recall=0.2,
+        recall_of_sums=0.2,
+        candidates=10,
+        neighbours=4,
     )
     high, hard = built(tmp_path / "high", vectors, kind=kind, threshold=0, recall=0.999, candidates=10)
     assert easy["parameters"]["effort"] < hard["parameters"]["effort"]
@@ -191,9 +207,9 @@ def test_a_goal_that_is_out_of_reach_is_told(tmp_path: Path, caplog: pytest.LogC
         "construction": 1,
     }  # a graph that falls into pieces
     _, facts = built(tmp_path / "engine", vectors, recall=1.0, **given)
-    assert facts["recall_at_10"] < 1 and "less than the 1.000 asked for" in caplog.text
+    assert facts["recall_at_10"] < 1 and "less than the 1.000 (0.950) asked for" in caplog.text
     caplog.clear()
-    built(tmp_path / "modest", vectors, recall=0.05, **given)
+    built(tmp_path / "modest", vectors, recall=0.05, recall_of_sums=0.05, **given)
     assert not caplog.text
 
 

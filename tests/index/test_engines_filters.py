@@ -27,7 +27,9 @@ def test_a_filter_that_leaves_no_more_than_the_threshold_is_searched_exactly(
     kind: str, tmp_path: Path
 ) -> None:
     vectors, queries = unit(3000, 24), unit(60, 24, 1)
-    engine, _ = built(tmp_path / "engine", vectors, kind=kind, threshold=1500, recall=0.1, candidates=10)
+    engine, _ = built(
+        tmp_path / "engine", vectors, kind=kind, threshold=1500, recall=0.1, recall_of_sums=0.1, candidates=10
+    )
     allowed = np.arange(len(vectors)) % 2 == 0
     wanted, _ = sorted_list(vectors, queries, 10, allowed)
     np.testing.assert_array_equal(engine.search(queries, 10, allowed)[0], wanted)

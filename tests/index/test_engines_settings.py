@@ -26,6 +26,7 @@ def test_settings_come_back_from_the_manifest() -> None:
         ({"candidates": 9}, "at least 10"),
         ({"neighbours": True}, "neighbours is True"),
         ({"recall": 0}, "recall is 0"),
+        ({"recall_of_sums": 2}, "recall_of_sums is 2"),
         ({"recall": 1.01}, "recall is 1.01"),
         ({"recall": float("nan")}, "recall is nan"),
         ({"recall": "high"}, "recall is 'high'"),

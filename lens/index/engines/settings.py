@@ -13,9 +13,10 @@ KINDS = ("auto", "exact", "ivf", "hnsw")
 class EngineSettings:
     """How an index is to be searched; kept in its manifest, so that a compacted index is built the same way.
 
-    kind: exact; ivf (an inverted file of 8-bit codes); hnsw (a graph of neighbours over 8-bit codes); or auto: exact up
-    to `threshold` rows, ivf above. recall: the recall@10 against exact search that the effort of a search is chosen
-    for. candidates: how many of an approximate engine's results are at least rescored exactly. neighbours and
+    kind: exact; ivf (an inverted file of 8-bit codes); hnsw (a graph of neighbours over 8-bit codes); or auto: exact
+    up to `threshold` rows, ivf above. recall: the recall@10 against exact search that the effort of a search is
+    chosen for; recall_of_sums: the same for queries that add two items up, which lie between the cells and cost more.
+    candidates: how many of an approximate engine's results are at least rescored exactly. neighbours and
     construction: the links of a row in the graph, and the effort that goes into finding them (HNSW's M and
     efConstruction). seed: of the sample that is trained on, and of the queries that measure recall.
     Raises LensError for values that make no sense.
@@ -24,6 +25,7 @@ class EngineSettings:
     kind: str = "auto"
     threshold: int = 50_000
     recall: float = 0.99
+    recall_of_sums: float = 0.95
     candidates: int = 50
     neighbours: int = 32
     construction: int = 80
@@ -39,12 +41,10 @@ class EngineSettings:
                 raise LensError(
                     f"The engine's {name} is {value!r}; it is a whole number of at least {lowest}."
                 )
-        if (
-            isinstance(self.recall, bool)
-            or not isinstance(self.recall, int | float)
-            or not 0 < self.recall <= 1
-        ):
-            raise LensError(f"The engine's recall is {self.recall!r}; it is above 0 and at most 1.")
+        for name in ("recall", "recall_of_sums"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+                raise LensError(f"The engine's {name} is {value!r}; it is above 0 and at most 1.")
 
     def chosen(self, rows: int) -> str:
         """The kind for an index of so many rows: exact, ivf or hnsw."""
