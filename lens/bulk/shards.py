@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lens.bulk.plan import DIGEST, STATE
+from lens.index.exchange import sync
 
 _ABOUT, _VECTORS = "about.json", "vectors.npy"
 _ERRORS = (OSError, ValueError, KeyError, pa.ArrowException)
@@ -97,14 +98,6 @@ def _write(path: Path, write: Any) -> None:
     """Write a file beside its place, sync it, and rename it: after a kill or a power cut it is whole or not there."""
     partial = path.with_name(f".{path.name}.partial")
     write(partial)
-    _sync(partial)
+    sync(partial)
     os.replace(partial, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path.parent)
