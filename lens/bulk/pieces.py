@@ -1,9 +1,7 @@
 """A stream of decoded pictures in the order of a catalogue, at bounded memory, with what each file is known by."""
 
 import hashlib
-import multiprocessing
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lens.data.catalogue import Catalogue, FileOpener
 from lens.data.images import CANNOT_BE_READ, fit_square
+from lens.data.workers import end_with_parent
 from lens.errors import LensError
 
 _SERIAL_UP_TO = 500  # images; starting processes takes seconds
@@ -141,7 +140,7 @@ def pieces(
         num_workers=workers,
         collate_fn=_as_it_is,
         multiprocessing_context="spawn",  # a fork would copy locks that torch's threads may hold
-        worker_init_fn=_end_with_parent,
+        worker_init_fn=_begin,
     )
     try:
         yield from loader
@@ -154,16 +153,8 @@ def pieces(
         ) from error
 
 
-def _end_with_parent(_: int) -> None:
-    """End this process with the one that started it: torch's own watch waits for a full pipe that nobody empties."""
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+def _begin(_: int) -> None:
+    end_with_parent()  # torch's own watch waits for a full pipe that nobody empties
 
 
 def _cores() -> int:

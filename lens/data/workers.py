@@ -44,15 +44,19 @@ _work: list[Callable[[Any], Any]] = []
 
 def _begin(work: Callable[[Any], Any]) -> None:
     _work[:] = [work]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
 def _do(piece: Any) -> Any:
     return _work[0](piece)
 
 
-def _end_with_parent() -> None:
-    """A pool alone leaves its processes behind when the one that started it is killed."""
+def end_with_parent() -> None:
+    """End this process with the one that started it, which a pool or a loader alone does not do when that is killed."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # where there is one core
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_pictures_come_in_order_as_the_decoder_gives_them(folder: Path, workers: int) -> None:
     catalogue = read_folder(folder)
     looks = [Look(row) for row in range(len(catalogue))]
