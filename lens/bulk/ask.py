@@ -135,8 +135,11 @@ def _print(answer: Answer, reader: Reader) -> None:
     table = Table(title=f"{len(answer.results)} of {len(reader)} items", box=box.SIMPLE_HEAD)
     for name, side in (("rank", "right"), ("score", "right"), ("band", "left"), ("cosine", "right")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
-    for name in ("item", "category", "path"):
-        table.add_column(name, overflow="fold")
+    # An item that has no id of its own is known by its path.
+    same = all(result.item_id == result.item.get("path") for result in answer.results)
+    shown = ("item_id", "category") if same else ("item_id", "category", "path")
+    for name in shown:
+        table.add_column(name.removesuffix("_id"), overflow="fold")
     for rank, result in enumerate(answer.results, start=1):
         colour = _COLOURS.get(result.band, "")
         table.add_row(
@@ -144,7 +147,7 @@ def _print(answer: Answer, reader: Reader) -> None:
             f"[{colour}]{result.score:.1f} %[/]",
             f"[{colour}]{result.band}[/]",
             f"{result.cosine:.4f}",
-            *(escape(str(result.item.get(name))) for name in ("item_id", "category", "path")),
+            *(escape(str(result.item.get(name))) for name in shown),
         )
     console = Console(soft_wrap=True)
     console.print(table)

@@ -9,7 +9,7 @@ from lens.compare.again import searched_again
 from lens.compare.lines import Line, means, plain_lines, print_lines
 from lens.compare.shots import few_shot
 from lens.compare.sources import Embedded, OpenedRun, embedded_by_export
-from lens.compare.texts import by_caption, like_this_but, zero_shot
+from lens.compare.texts import by_caption, like_this_but, products_of, zero_shot
 from lens.errors import LensError
 
 
@@ -46,12 +46,13 @@ def judge_queries(
     if found.split is not None:
         rows = np.flatnonzero(found.items["split"].to_numpy() == found.split)
     vectors, items = found.vectors[rows], found.items.iloc[rows].reset_index(drop=True)
+    products = products_of(items, np.arange(len(items)))
     if asked.texts:
         embed = _texts(opened)
         keep(
             "zero_shot",
             "categories from their names alone",
-            zero_shot(vectors, list(items["category"]), embed),
+            zero_shot(vectors, list(items["category"]), embed, products),
         )
         keep("captions", "images by a caption", by_caption(vectors, items, embed))
         if asked.attribute is not None:
@@ -69,7 +70,7 @@ def judge_queries(
         column = "category" if relevance == "category" else "product_id"
         labels = np.unique(items[column].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
         roles = items["role"].to_numpy(dtype=str) if "role" in items else np.full(len(items), "")
-        keep("again", "searched again", searched_again(vectors, labels, roles))
+        keep("again", "searched again", searched_again(vectors, labels, roles, products))
     return result, figures
 
 

@@ -19,7 +19,12 @@ OWN = {"hit_at_1": "own hit@1", "hit_at_10": "own hit@10", "mrr": "own MRR"}
 KIND = {"precision_at_1": "category P@1", "precision_at_10": "category P@10"}
 
 
-def zero_shot(vectors: Array, categories: Sequence[str], embed: EmbedTexts) -> list[Line]:
+def zero_shot(
+    vectors: Array,
+    categories: Sequence[str],
+    embed: EmbedTexts,
+    clusters: npt.NDArray[np.int64] | None = None,
+) -> list[Line]:
     """Images recognised by the names of their categories alone, as in CLIP (Radford et al. 2021, section 3.1).
 
     Each category is the mean of three prompts (`template_captions`); an image is of the category whose text is nearest.
@@ -27,6 +32,7 @@ def zero_shot(vectors: Array, categories: Sequence[str], embed: EmbedTexts) -> l
 
     Args:
         vectors: unit vectors [N, D] of images; categories: their true ones.
+        clusters: int [N]; intervals are over these, such as products.
     """
     names, truth = np.unique(np.asarray(categories, dtype=str), return_inverse=True)
     prompts = [template_captions(name) for name in names]
@@ -35,8 +41,8 @@ def zero_shot(vectors: Array, categories: Sequence[str], embed: EmbedTexts) -> l
     right = (said == truth).astype(float)
     # Each image counts as much as its category is rare, so that the mean is the mean over categories.
     share = len(truth) / (len(names) * np.bincount(truth)[truth])
-    found = intervals({"accuracy": right})
-    macro = intervals({"macro accuracy": right * share}, bounded=False)["macro accuracy"]
+    found = intervals({"accuracy": right}, clusters)
+    macro = intervals({"macro accuracy": right * share}, clusters, bounded=False)["macro accuracy"]
     low, high = max(0.0, macro.low), min(1.0, macro.high)
     found["macro accuracy"] = Interval(macro.mean, low, high, macro.queries, macro.clusters)
     chance = dict.fromkeys(found, 1 / len(names))
@@ -95,7 +101,7 @@ def like_this_but(
     first (the two lie in separate cones: Liang et al. 2022, "Mind the Gap").
 
     Args:
-        attribute: a column of the items, such as a colour.
+        attribute: a column of the items, such as a colour. Intervals are over products where the items have them.
 
     Raises LensError for an unknown column, and where no category has two values of it.
     """
@@ -121,11 +127,19 @@ def like_this_but(
     ways += [
         (f"centred, image + {weight:g} x text", centred[0] + weight * centred[1]) for weight in TEXT_WEIGHTS
     ]
+    products = products_of(items, rows)
     shown = {"precision_at_1": "P@1", "precision_at_10": "P@10", "hit_at_10": "hit@10"}
     return [
-        line_of(name, retrieval_scores(_unit(queries), goal, rows, vectors, gallery, every), shown)
+        line_of(name, retrieval_scores(_unit(queries), goal, rows, vectors, gallery, every), shown, products)
         for name, queries in ways
     ]
+
+
+def products_of(items: pd.DataFrame, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+    """A number for the product of each row; None where the items have no products."""
+    if "product_id" not in items:
+        return None
+    return np.unique(items["product_id"].to_numpy(dtype=str)[rows], return_inverse=True)[1].astype(np.int64)
 
 
 def _targets(
