@@ -1,5 +1,7 @@
 """The engines, against a sorted list of float64 products."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from lens.index.engines.building import Questions
 from tests.index.made import unit
 
 APPROXIMATE = ["ivf", "hnsw"]
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def clustered(count: int, dimension: int, seed: int) -> Any:
@@ -240,3 +245,23 @@ def test_a_query_without_direction_is_refused(value: float) -> None:
     queries[1, 3] = value
     with pytest.raises(LensError, match="NaN or infinity"):
         Engine(unit(20, 8)).search(queries, 3)
+
+
+def test_a_library_that_changes_faiss_changes_nothing_here(tmp_path: Path) -> None:
+    np.save(tmp_path / "vectors.npy", clustered(2000, 16, 0))
+    program = """
+import sys, numpy as np, faiss, faiss.contrib.torch_utils
+from pathlib import Path
+from lens.index.engines import EngineSettings, build, open_engine
+folder = Path(sys.argv[1])
+vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+for kind in ("ivf", "hnsw"):
+    (folder / kind).mkdir()
+    facts = build(vectors, folder / kind, EngineSettings(kind=kind, threshold=0))
+    rows, _ = open_engine(folder / kind, vectors, facts).search(np.array(vectors[:5]), 3, np.arange(2000) % 2 == 0)
+    assert (rows % 2 == 0).all() and rows[0, 0] == 0
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr

@@ -48,7 +48,7 @@ def build(
     cells = _cells(len(vectors))
     sample = np.sort(order[: min(_SAMPLE, max(_PER_CELL * cells, 1000))])
     index = _ivf(vectors.shape[1], cells, settings) if kind == "ivf" else _hnsw(vectors.shape[1], settings)
-    index.train(vectors[sample])
+    index.train(np.asarray(vectors[sample]))
     for start in tqdm(range(0, len(vectors), _BLOCK), desc=progress, unit="block", disable=progress is None):
         index.add(np.ascontiguousarray(vectors[start : start + _BLOCK]))
     library.write_index(index, str(folder / INDEX))

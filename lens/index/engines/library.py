@@ -8,3 +8,11 @@ def faiss() -> Any:
     import faiss
 
     return faiss
+
+
+def plain_search(index: Any) -> Any:
+    """The search of an index, as faiss has it.
+
+    faiss.contrib.torch_utils, which other libraries import, puts one in its place that takes no parameters.
+    """
+    return getattr(index, "search_numpy", index.search)

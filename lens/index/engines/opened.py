@@ -8,7 +8,7 @@ import numpy as np
 
 from lens.errors import LensError
 from lens.index.engines.exact import Answer, Array, nothing, rescored, search_exactly
-from lens.index.engines.library import faiss
+from lens.index.engines.library import faiss, plain_search
 
 INDEX = "ann.faiss"
 CELLS = "ann.cells.npy"  # int32 [N], the cell of the inverted file that each row is in
@@ -100,7 +100,7 @@ class Engine:
     def _approximate(self, queries: Array, k: int, allowed: Array | None, many: int) -> Answer:
         wanted = min(many, max(self._candidates, 2 * k))
         options = self._options(queries, wanted, allowed, many)
-        _, found = self._index.search(queries, wanted, params=options)
+        _, found = plain_search(self._index)(queries, wanted, params=options)
         found.sort(axis=1)  # so that equal cosines come in the order of rows
         cosines = np.empty(found.shape, np.float32)
         step = max(1, _NUMBERS // (wanted * queries.shape[1]))
@@ -135,6 +135,6 @@ class Engine:
         else:
             held = self._sizes - np.bincount(cells[forbidden], minlength=count)
         enough = min(_FURTHER * self._effort * len(self._vectors) / count, held.sum())
-        order = np.argsort(-(queries @ self._index.quantizer.reconstruct_n(0, count).T), axis=1)
+        order = np.argsort(-(queries @ np.asarray(self._index.quantizer.reconstruct_n(0, count)).T), axis=1)
         reached = np.cumsum(held[order], axis=1) >= enough
         return int(reached.argmax(axis=1).max()) + 1
