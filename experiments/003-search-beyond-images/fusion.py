@@ -42,8 +42,16 @@ lines = []
 for how, hits in right.items():
     table = np.array(hits, float)
     for figure, one in intervals({"P@1": table[:, 0], "P@10": table.mean(axis=1)}).items():
-        about = {"run": "+".join(sys.argv[1:]), "asked": "image", "how": how, "figure": figure, "queries": len(rows)}
-        lines.append({**about, **{key: round(getattr(one, key), 4) for key in ("mean", "low", "high")}, "chance": ""})
+        about = {
+            "run": "+".join(sys.argv[1:]),
+            "asked": "image",
+            "how": how,
+            "figure": figure,
+            "queries": len(rows),
+        }
+        lines.append(
+            {**about, **{key: round(getattr(one, key), 4) for key in ("mean", "low", "high")}, "chance": ""}
+        )
         print(how, figure, f"{one.mean:.3f} ({one.low:.3f} to {one.high:.3f})")
 with Path(__file__).with_name("results.csv").open("a", newline="", encoding="utf-8") as file:
     csv.DictWriter(file, list(lines[0])).writerows(lines)
