@@ -43,11 +43,16 @@ def load_model(uri: str, run_id: str, config: dict[str, Any]) -> Any:
 def embedder_of(uri: str, run_id: str) -> Embedder:
     """The embedder of a run: its best checkpoint, pictures of its size, its precision. Raises as `load_model`."""
     from lens.report import quiet_libraries
-    from lens.training import autocast
 
     quiet_libraries()
     config = run_config(uri, run_id)
-    model = load_model(uri, run_id, config)
+    return as_embedder(load_model(uri, run_id, config), config, run_id)
+
+
+def as_embedder(model: Any, config: dict[str, Any], run_id: str) -> Embedder:
+    """A loaded model as its run's configuration has it used."""
+    from lens.training import autocast
+
     precision = partial(autocast, config["trainer"].get("precision", "auto"), model.device)
     name = config.get("model_name") or type(model).__name__
     return Embedder(model, config["data"]["image_size"], name=name, run_id=run_id, precision=precision)

@@ -10,6 +10,7 @@ from lens.data.catalogue import Catalogue, with_captions
 from lens.errors import LensError
 
 _PLACES = ("root", "path")
+_OWN = tuple(f"lens.data.sources.read_{kind}" for kind in ("folder", "manifest", "fashion_mnist", "rendered"))
 
 
 def source_of(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,8 +33,11 @@ def source_of(node: Mapping[str, Any]) -> dict[str, Any]:
 def remembered(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The source that an index's manifest tells of. Raises LensError where it tells of none."""
     catalogue = manifest.get("catalogue") or {}
-    if catalogue.get("source"):
-        return dict(catalogue["source"])
+    source = catalogue.get("source")
+    if (
+        isinstance(source, Mapping) and source.get("reader") in _OWN
+    ):  # a manifest does not say what code to run
+        return dict(source)
     root = catalogue.get("root")
     if root and str(catalogue.get("name", "")).startswith("folder "):
         return {"reader": "lens.data.sources.read_folder", "root": root}

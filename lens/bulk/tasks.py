@@ -52,7 +52,7 @@ def update(config: dict[str, Any]) -> None:
         raise LensError(f"{folder} names no run; give run=RUN_ID, the run whose model embedded it.")
     embedder = embedder_of(uri, run_id)
     expected = Expected(run_id=run_id, dimension=embedder.dimension, preprocessing=embedder.preprocessing)
-    open_index(folder, expect=expected).close()
+    expected.check(manifest, folder)
     changes = update_index(folder, source, embedder, settings)
     print(
         f"{folder}: {changes.new} new, {changes.changed} changed, {changes.described} with other data, "

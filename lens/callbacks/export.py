@@ -1,17 +1,14 @@
 """The searchable index of a run: the whole catalogue embedded by the best checkpoint."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 
 from lens.callbacks.retrieval import embed_rows
 from lens.index import EngineSettings, save
-from lens.search import make_bands
-from lens.search.embedder import BATCH, preprocessing
+from lens.search import Embedder, make_bands
 
 
 class ExportIndex(pl.Callback):
@@ -48,28 +45,17 @@ class ExportIndex(pl.Callback):
             "fingerprint": data.facts["fingerprint"],
             "relevance": data.relevance,
         }
+        context = trainer.precision_plugin.forward_context
+        embedder = Embedder(pl_module, data.image_size, name=self.model["name"], precision=context)
+        texts = embedder.texts if embedder.takes_texts else None
         save(
             self.folder,
             vectors,
             items,
             model=self.model,
-            preprocessing=preprocessing(data.image_size),
+            preprocessing=embedder.preprocessing,
             catalogue=catalogue,
             run_id=self.run_id,
-            bands=make_bands(vectors, items, texts_of(trainer, pl_module), relevance=data.relevance),
+            bands=make_bands(vectors, items, texts, relevance=data.relevance),
             engine=self.engine,
         )
-
-
-def texts_of(trainer: pl.Trainer, model: Any) -> Callable[[Sequence[str]], np.ndarray] | None:
-    """Texts to unit vectors float32 [T, D], in the run's precision; None where the model has no text tower."""
-    if not getattr(model, "takes_texts", hasattr(model, "embed_texts")):
-        return None
-
-    @torch.inference_mode()
-    def embed(texts: Sequence[str]) -> np.ndarray:
-        with trainer.precision_plugin.forward_context():
-            parts = [model.embed_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-        return torch.cat(parts).float().cpu().numpy()
-
-    return embed

@@ -16,6 +16,7 @@ from lens.data.images import fit_square
 from lens.errors import LensError
 from lens.index import EngineSettings
 from lens.search import bundle
+from lens.search.embedder import takes_texts
 from lens.tracking import Portable, log_embedder, register
 from lens.tracking.logger import RunLogger
 
@@ -106,7 +107,7 @@ class ExportModel(pl.Callback):
                 weights_name=bundle.WEIGHTS,
                 opener="lens.search.bundle.unpack",
                 dimension=model.embedding_size,
-                takes_texts=bool(getattr(model, "takes_texts", hasattr(model, "embed_texts"))),
+                takes_texts=takes_texts(model),
                 example=_example(data),
             )
             logger.flush()  # the model takes the run's parameters

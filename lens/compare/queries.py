@@ -75,7 +75,8 @@ def judge_queries(
 
 
 def _texts(opened: OpenedRun | None) -> Any:
-    if opened is None or not getattr(opened.model, "takes_texts", hasattr(opened.model, "embed_texts")):
+    embedder = None if opened is None else opened.embedder
+    if embedder is None or not embedder.takes_texts:
         what = "vectors alone take no texts" if opened is None else f"run {opened.run_id} has no text tower"
         raise LensError(f"texts=true: {what}; give run= of a clip model.")
-    return opened.embed_texts
+    return embedder.texts

@@ -1,20 +1,19 @@
 """What is to be judged: vectors with their items, from a run, an index folder or any other tool."""
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch.utils.data import DataLoader
 
 from lens.config import build
 from lens.index import from_vectors, load
 from lens.index.embedding import embed_all
-from lens.search.embedder import BATCH
+from lens.search import Embedder
 from lens.tracking import check_same_data, download, run_config
 
 
@@ -92,16 +91,12 @@ class OpenedRun:
         with autocast(self.config["trainer"].get("precision", "auto"), self.model.device):
             return embed_all(self.model.embed_images, batches, device=self.model.device, progress=progress)
 
-    @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors float32 [T, D] of texts, for models that take them."""
-        from lens.training import autocast
+    @property
+    def embedder(self) -> Embedder:
+        """The model for single images and texts."""
+        from lens.trained import as_embedder
 
-        with autocast(self.config["trainer"].get("precision", "auto"), self.model.device):
-            parts = [
-                self.model.embed_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)
-            ]
-        return torch.cat(parts).float().cpu().numpy()
+        return as_embedder(self.model, self.config, self.run_id)
 
 
 def open_run(uri: str, run_id: str, other: dict[str, Any] | None = None) -> OpenedRun:

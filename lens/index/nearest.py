@@ -40,5 +40,13 @@ def merged(parts: Sequence[Found], queries: int, k: int) -> Found:
     return Found(np.take_along_axis(rows, order, axis=1), np.take_along_axis(cosines, order, axis=1))
 
 
+def without(found: Found, rows: Array, k: int) -> Found:
+    """The first k results of each query that are none of some rows (int64 [R]); the found are k + R at least."""
+    order = np.argsort(np.isin(found.rows, rows), axis=1, kind="stable")[:, :k]
+    return Found(
+        np.take_along_axis(found.rows, order, axis=1), np.take_along_axis(found.cosines, order, axis=1)
+    )
+
+
 def _nothing(queries: int, k: int) -> Found:
     return Found(np.full((queries, k), -1, np.int64), np.full((queries, k), np.nan, np.float32))

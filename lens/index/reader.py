@@ -17,7 +17,9 @@ from lens.index.engines import open_engine
 from lens.index.exchange import place_of, retried
 from lens.index.items import Rows, from_json, plain
 from lens.index.manifest import CHANGES, Expected, read_manifest
-from lens.index.nearest import Found, merged, nearest
+from lens.index.nearest import Found, merged, nearest, without
+
+_FEW = 100  # items that are looked up and then left out of the results: cheaper than a filter
 
 
 def open_index(folder: str | Path, *, verify: bool = False, expect: Expected | None = None) -> "Reader":
@@ -112,7 +114,16 @@ class Reader:
         if k < 1:
             raise LensError(f"k is {k}; ask for at least 1 result.")
         queries = unit_rows(queries, "The queries")
-        allowed = self._allowed(where, exclude)
+        hidden = self.lookup(exclude)
+        hidden = hidden[hidden >= 0]
+        allowed = self.alive & self.select(where) if where else self.alive.copy()
+        if len(hidden) > _FEW:
+            allowed[hidden] = False
+            hidden = hidden[:0]
+        found = self._nearest(queries, k + len(hidden), allowed, exact)
+        return without(found, hidden, k) if len(hidden) else found
+
+    def _nearest(self, queries: Array, k: int, allowed: Array, exact: bool) -> Found:
         base_count = len(self._base.vectors)
         parts = []
         if (many := int(allowed[:base_count].sum())) and len(queries):
@@ -123,15 +134,6 @@ class Reader:
             chosen = vectors if len(added) == len(vectors) else vectors[added]
             parts.append(nearest(queries, chosen, added + base_count, k))
         return merged(parts, len(queries), k)
-
-    def _allowed(self, where: Mapping[str, Any] | None, exclude: Sequence[str]) -> Array:
-        allowed = self.alive.copy()
-        if where:
-            allowed &= self.select(where)
-        if len(exclude):
-            rows = self.lookup(exclude)
-            allowed[rows[rows >= 0]] = False
-        return allowed
 
     def select(self, where: Mapping[str, Any]) -> filters.Mask:
         """The rows that meet all conditions, bool [rows], alive or not; see `lens.index.filters.matches`.

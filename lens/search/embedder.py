@@ -21,6 +21,11 @@ def preprocessing(image_size: int) -> dict[str, Any]:
     return {"image_size": image_size, "fit": "letterbox", "fill": [255, 255, 255], "scale": "0..1"}
 
 
+def takes_texts(model: Any) -> bool:
+    """Whether a model reads; one of several may have the method and still no member that counts and reads."""
+    return bool(getattr(model, "takes_texts", hasattr(model, "embed_texts")))
+
+
 class Embedder:
     """Images, and texts where the model takes them, to unit vectors.
 
@@ -43,8 +48,7 @@ class Embedder:
     ) -> None:
         self.model, self.image_size, self.name, self.run_id = model, image_size, name, run_id
         self.dimension = int(model.embedding_size)
-        # A model of several may have the method and still no member that reads.
-        self.takes_texts = bool(getattr(model, "takes_texts", hasattr(model, "embed_texts")))
+        self.takes_texts = takes_texts(model)
         self.preprocessing = preprocessing(image_size)
         self._precision = precision
         self._device = next((part.device for part in model.parameters()), torch.device("cpu"))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lens.bulk.embedding import Changes, How
+from lens.bulk.source import remembered
 from lens.bulk.update import update_index, waiting_changes
 from lens.errors import LensError
 from lens.index import load, open_index, save
@@ -196,3 +197,10 @@ def test_an_exported_index_is_taken_over_with_its_sides(place: Path) -> None:
     )  # fmt: skip
     with pytest.raises(LensError, match="give data="):
         update_index(place / "index", None, counting, how)
+
+
+def test_a_manifest_does_not_say_what_code_to_run(tmp_path: Path) -> None:
+    for reader in ("os.system", "lens.data.sources.os.remove", "shutil.rmtree", 3):
+        manifest = {"catalogue": {"name": "manifest x", "source": {"reader": reader, "path": str(tmp_path)}}}
+        with pytest.raises(LensError, match="give data="):
+            remembered(manifest)

@@ -227,3 +227,20 @@ def test_readers_go_on_while_another_process_writes_and_compacts(tmp_path: Path)
     assert old.items(np.flatnonzero(old.alive)) == before[0]
     np.testing.assert_array_equal(after.rows, before[1].rows)
     np.testing.assert_array_equal(after.cosines, before[1].cosines)
+
+
+@pytest.mark.parametrize("many", [1, 100, 101, 250])
+def test_any_number_of_items_can_be_left_out(many: int, tmp_path: Path) -> None:
+    ids = [f"i{row}" for row in range(300)]
+    items = [{"item_id": name} for name in ids]
+    vectors = unit(300, 6, 3)
+    save(tmp_path / "index", vectors, frame(items), **FACTS)
+    out = list(np.random.default_rng(many).permutation(ids)[:many])
+    query = unit(2, 6, 4)
+    with open_index(tmp_path / "index") as reader:
+        found = reader.search(query, 60, exclude=[*out, out[0], "unknown"])
+    cosines = query @ vectors.T
+    cosines[:, [int(name[1:]) for name in out]] = -2
+    left = min(60, 300 - many)
+    assert (found.rows[:, :left] == np.argsort(-cosines, axis=1)[:, :left]).all()
+    assert (found.rows[:, left:] == -1).all() and np.isnan(found.cosines[:, left:]).all()

@@ -12,7 +12,8 @@ from lens.index.engines.library import faiss, plain_search
 
 INDEX = "ann.faiss"
 CELLS = "ann.cells.npy"  # int32 [N], the cell of the inverted file that each row is in
-_FURTHER = 4  # times as many rows are looked at through a filter: what it leaves may be far, and far apart
+_FURTHER = 4  # times as many rows are looked at through a filter: what it leaves may be far, and far apart;
+_HARDLY = 0.9  # but not where so many of them are left, as after some deletions
 _QUERIES = 256  # searched together
 _NUMBERS = 1 << 22  # in the candidates rescored together
 
@@ -134,7 +135,8 @@ class Engine:
             held = np.bincount(cells[np.flatnonzero(allowed)], minlength=count)
         else:
             held = self._sizes - np.bincount(cells[forbidden], minlength=count)
-        enough = min(_FURTHER * self._effort * len(self._vectors) / count, held.sum())
+        further = 1 if len(forbidden) < (1 - _HARDLY) * len(allowed) else _FURTHER
+        enough = min(further * self._effort * len(self._vectors) / count, held.sum())
         order = np.argsort(-(queries @ np.asarray(self._index.quantizer.reconstruct_n(0, count)).T), axis=1)
         reached = np.cumsum(held[order], axis=1) >= enough
         return int(reached.argmax(axis=1).max()) + 1
