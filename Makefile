@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart train test test-slow lint mlflow clean
+.PHONY: help setup quickstart train test test-slow lint mlflow serve clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -39,6 +39,9 @@ mlflow: setup  ## the runs in the browser; prints the address that shows the col
 	@echo "Open $$($(BIN)/python -m lens.tracking view)"
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+serve: setup  ## the search page at http://127.0.0.1:8001; ARGS="run=RUN_ID port=8002" is passed on
+	$(BIN)/python -m lens.serve $(ARGS)
 
 clean:  ## remove .venv and the tools' caches; runs, pictures and mlflow.db stay
 	rm -rf .venv build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

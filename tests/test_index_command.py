@@ -166,6 +166,8 @@ def test_items_filters_and_json_are_asked(built: Path, trained: Trained, index: 
         (["index=nowhere", "item=a", "out=."], "no place for a file"),
         (["run=a", "query=a.jpg", "uri=sqlite:////nowhere/none.db"], "none.db"),
         (["update=x", "shard=0"], "shard"),
+        (["index=nowhere", 'query={"terms": 5}'], '"terms" is a list'),
+        (["index=nowhere", 'query={"terms": [{"item": "a"}], "where": [1]}'], '"where" an object'),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -234,9 +236,17 @@ def test_a_group_is_learned_asked_for_and_recognised(
     assert status == 0 and "4 of 72 items" in out, err
     status, out, err = index(*where, f"group={file}", f"images={others}", f"out={tmp_path / 'told.csv'}")
     assert status == 0 and "of 4 images are of the group 'mine'" in out, err
+    assert "could not be read" not in out
     lines = (tmp_path / "told.csv").read_text().splitlines()
     assert lines[0] == "image,in group,cosine,probe" and len(lines) == 5
     assert any(line.split(",")[1] == "yes" for line in lines if images[0].name in line)
+    (others / "broken.jpg").write_bytes(b"no image")
+    (others / "folder.jpg").mkdir()
+    status, out, err = index(*where, f"group={file}", f"images={others}")
+    assert status == 0 and "of 4 images are of the group 'mine'" in out, err
+    assert "1 images could not be read" in out and "broken.jpg cannot be read" in out
+    status, _, err = index(*where, f"group={file}", f"images={others / 'broken.jpg'}")
+    assert status == 2 and "None of the 1 images can be read" in err
 
 
 @pytest.mark.parametrize(

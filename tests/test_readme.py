@@ -8,7 +8,7 @@ import pytest
 from hydra._internal.utils import get_args_parser
 
 from lens.bulk.words import taken_literally
-from lens.config import EvaluateConfig, IndexConfig, TrainConfig, TuneConfig
+from lens.config import EvaluateConfig, IndexConfig, ServeConfig, TrainConfig, TuneConfig
 from lens.config.preflight import preflight
 from lens.config.search import composed_words
 
@@ -18,6 +18,7 @@ LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.split
 COMMANDS = [
     line for line in LINES if re.search(r"\b(train|evaluate|tune)\.py\b", line) and "--help" not in line
 ]
+SERVE_COMMANDS = [line for line in LINES if " -m lens.serve " in line]
 INDEX_COMMANDS = [line for line in LINES if " -m lens.index " in line and "--help" not in line]
 
 
@@ -45,6 +46,12 @@ def test_a_documented_command_of_the_index_is_accepted(line: str) -> None:
     words = taken_literally(shlex.split(line)[3:])
     args = get_args_parser().parse_args(words)
     preflight(ROOT / "conf", "index", args, IndexConfig)
+
+
+@pytest.mark.parametrize("line", SERVE_COMMANDS)
+def test_a_documented_command_of_the_service_is_accepted(line: str) -> None:
+    args = get_args_parser().parse_args(shlex.split(line)[3:])
+    preflight(ROOT / "conf", "serve", args, ServeConfig)
 
 
 @pytest.mark.parametrize("target", sorted({line.split()[1] for line in LINES if line.startswith("make ")}))

@@ -68,10 +68,15 @@ def question_of(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given, str):
         given = _read(given)
     question: dict[str, Any] = dict(given or {})
-    terms = list(question.get("terms") or [])
+    terms, where = question.get("terms") or [], question.get("where") or {}
+    if not isinstance(terms, list) or not isinstance(where, dict):
+        raise LensError(
+            'In a query, "terms" is a list and "where" an object: {"terms": [{"item": "ID"}], "where": {}}.'
+        )
+    terms = list(terms)
     terms += [{name: config[name]} for name in ("text", "item", "group") if config[name] is not None]
     question["terms"] = terms
-    question["where"] = {**(question.get("where") or {}), **(config["where"] or {})}
+    question["where"] = {**where, **(config["where"] or {})}
     if config["k"] != _K or "k" not in question:
         question["k"] = config["k"]
     return question
@@ -103,7 +108,10 @@ def _json(text: str, where: str) -> dict[str, Any]:
 
 def fitting(where: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     """Conditions as the columns hold their values: a command line cannot tell the text 2012 from the number."""
-    return {name: _as_text(value) if _is_text(name, reader) else value for name, value in where.items()}
+    return {
+        name: _as_text(value) if _is_text(name, reader) else _as_number(value)
+        for name, value in where.items()
+    }
 
 
 def _is_text(name: str, reader: Reader) -> bool:
@@ -121,6 +129,21 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value)
     return str(value) if isinstance(value, int | float) else value
+
+
+def _as_number(value: Any) -> Any:
+    """Numbers, true and false out of texts; dates and other texts stay."""
+    if isinstance(value, list):
+        return [_as_number(part) for part in value]
+    if isinstance(value, dict):
+        return {key: part if key == "contains" else _as_number(part) for key, part in value.items()}
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value.lower())
+    except ValueError:
+        return value
+    return found if isinstance(found, int | float) else value
 
 
 def _embedder(uri: str, reader: Reader) -> Embedder:
@@ -157,5 +180,9 @@ def _print(answer: Answer, reader: Reader) -> None:
 
 def _write(path: Path, answer: Answer) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    text = json.dumps(answer.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise LensError(f"out={path} cannot be written: {error.strerror or error}.") from error

@@ -11,7 +11,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from lens.bulk.embedding import Changes, Embeds, How, Waiting, embed
-from lens.bulk.plan import DIGEST, STATE, plan
+from lens.bulk.plan import DIGEST, STATE, check_there, plan
 from lens.bulk.shards import Shards
 from lens.bulk.source import read
 from lens.data.catalogue import Catalogue
@@ -55,7 +55,6 @@ def build_index(
     """
     target = target.absolute()
     check_free(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     with alone(target):
         catalogue = read(source)
         shards = _begun(target, source, made, tell)
@@ -67,6 +66,8 @@ def build_index(
         changes.kept += len(
             todo.described
         )  # shards hold no descriptions: the catalogue's are taken at the end
+        if changes.unreadable:
+            check_there(catalogue)
         unreadable = {path for path, _ in changes.unreadable}
         if len(unreadable) == len(catalogue):
             raise LensError(
@@ -160,11 +161,14 @@ def alone(folder: Path) -> Iterator[None]:
     """One process at a time builds or updates an index. Raises LensError where another one does."""
     lock = FileLock(folder.with_name(f".{folder.name}.bulk.lock"), timeout=0)
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise LensError(
             f"Another process embeds into {folder}; wait until it is done, or stop it."
         ) from error
+    except OSError as error:
+        raise LensError(f"Nothing can be written beside {folder}: {error.strerror or error}.") from error
     try:
         yield
     finally:

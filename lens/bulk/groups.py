@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -13,11 +14,11 @@ from tqdm import tqdm
 from lens.bulk.ask import searcher_of
 from lens.data.sources import IMAGE_SUFFIXES
 from lens.errors import LensError
-from lens.search import load_group, save_group
+from lens.search import Embedder, load_group, save_group
 from lens.search.groups import MOST_EXAMPLES
 
 _SHOWN = 20
-_AT_ONCE = 64
+_AT_ONCE = 16  # images held at a time: a large photograph takes 190 MB
 
 
 def learn(config: dict[str, Any]) -> None:
@@ -33,24 +34,48 @@ def learn(config: dict[str, Any]) -> None:
 
 
 def classify(config: dict[str, Any]) -> None:
-    """images= and group=: which of the images are one of the group; out= a CSV file of all. Raises LensError."""
+    """images= and group=: which of the images are one of the group; out= a CSV file of all.
+
+    Images that cannot be read are told and left out. Raises LensError where none can be read.
+    """
     group, paths = load_group(config["group"]), images_of(config["images"], "images")
     lines: list[dict[str, Any]] = []
+    unreadable: list[str] = []
     with searcher_of(config) as searcher:
         searcher.check_group(group)
         embedder = searcher.embedder_for("image")
         starts = range(0, len(paths), _AT_ONCE)
         for start in tqdm(starts, unit="batch", disable=not config["progress"], leave=False):
-            some = paths[start : start + _AT_ONCE]
-            vectors = embedder.images([embedder.open(path) for path in some])
+            some, images = _opened(embedder, paths[start : start + _AT_ONCE], unreadable)
+            if not images:
+                continue
+            vectors = embedder.images(images)
             cosines, probabilities = vectors @ group.prototype, group.probability(vectors)
             for place, inside in enumerate(group.contains(vectors)):
                 about = {"image": str(some[place]), "in group": "yes" if inside else "no"}
                 figures = {"cosine": float(cosines[place]), "probe": float(probabilities[place])}
                 lines.append({**about, **{name: round(value, 4) for name, value in figures.items()}})
+    if not lines:
+        raise LensError(f"None of the {len(paths)} images can be read: {unreadable[0]}.")
     _print(group.name, group.threshold, lines)
+    if unreadable:
+        print(f"{len(unreadable)} images could not be read and are left out:")
+        print("\n".join(f"  {reason}" for reason in unreadable[:_SHOWN]))
     if config["out"] is not None:
         _write(Path(config["out"]), lines)
+
+
+def _opened(
+    embedder: Embedder, paths: list[Path], unreadable: list[str]
+) -> tuple[list[Path], list[Image.Image]]:
+    """The images that can be read, and their paths; why others cannot is added to `unreadable`."""
+    found: list[tuple[Path, Image.Image]] = []
+    for path in paths:
+        try:
+            found.append((path, embedder.open(path)))
+        except LensError as error:
+            unreadable.append(str(error))
+    return [path for path, _ in found], [image for _, image in found]
 
 
 def images_of(given: str | list[str], key: str) -> list[Path]:
@@ -62,7 +87,9 @@ def images_of(given: str | list[str], key: str) -> list[Path]:
         if path.is_dir():
             inside = sorted(path.rglob("*"))
             paths += [
-                one for one in inside if one.suffix.lower() in IMAGE_SUFFIXES and not one.name.startswith(".")
+                one
+                for one in inside
+                if one.suffix.lower() in IMAGE_SUFFIXES and one.is_file() and not one.name.startswith(".")
             ]
         else:
             paths.append(path)

@@ -89,6 +89,10 @@ class Pieces(Dataset[Piece]):
             digest = hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).hexdigest()
             return Seen("", digest), None if digest == look.known else image
         path = self.opener.root / self.opener.paths[look.row]
+        if os.path.exists(path) and not (
+            os.path.isfile(path) or os.path.isdir(path)
+        ):  # opening a pipe would wait for ever
+            raise LensError(f"{path}{CANNOT_BE_READ}it is no file")
         state = file_state(path)  # first: of a file that is written meanwhile the next update sees the change
         digest = _digest(path)
         if digest and digest == look.known:
@@ -100,7 +104,7 @@ def file_state(path: Path) -> str:
     """ "BYTES:MTIME_NS" of a file, "" where there is none."""
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # a ValueError: no name of a file, with a NUL in it
         return ""
     return f"{found.st_size}:{found.st_mtime_ns}"
 
@@ -110,7 +114,7 @@ def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lens.bulk.pieces import Look, file_state
 from lens.data.catalogue import Catalogue, FileOpener
+from lens.errors import LensError
 
 STATE, DIGEST = "file_state", "file_sha256"
 """Columns of an index beside those of its catalogue: what each image was known by when it was embedded."""
@@ -76,6 +77,21 @@ def _states(catalogue: Catalogue) -> list[str]:
     if not isinstance(opener, FileOpener):
         return [""] * len(catalogue)
     return [file_state(Path(opener.root, path)) for path in opener.paths]
+
+
+def check_there(catalogue: Catalogue) -> None:
+    """Images that are all away now, as on a disk that was taken off, are not images that cannot be read.
+
+    Raises LensError where none of a catalogue's files exists.
+    """
+    opener = catalogue.open_image
+    if isinstance(opener, FileOpener) and not any(
+        file_state(Path(opener.root, path)) for path in opener.paths
+    ):
+        raise LensError(
+            f"The images below {opener.root} went away while they were read. What was embedded is kept and nothing was "
+            "dropped: bring them back and start the same command again."
+        )
 
 
 def _described_anew(table: pd.DataFrame, known: pd.DataFrame, place: np.ndarray) -> np.ndarray:

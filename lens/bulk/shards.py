@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lens.bulk.plan import DIGEST, STATE
+from lens.errors import LensError
 from lens.index.exchange import sync
 
 _ABOUT, _VECTORS = "about.json", "vectors.npy"
@@ -95,9 +96,18 @@ class Shards:
 
 
 def _write(path: Path, write: Any) -> None:
-    """Write a file beside its place, sync it, and rename it: after a kill or a power cut it is whole or not there."""
+    """Write a file beside its place, sync it, and rename it: after a kill or a power cut it is whole or not there.
+
+    Raises LensError where it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    sync(partial)
-    os.replace(partial, path)
-    sync(path.parent)
+    try:
+        write(partial)
+        sync(partial)
+        os.replace(partial, path)
+        sync(path.parent)
+    except OSError as error:  # a full disk, for one
+        raise LensError(
+            f"{path} cannot be written: {error.strerror or error}. What was embedded before is kept; the same command "
+            "goes on there."
+        ) from error

@@ -10,7 +10,7 @@ import pandas as pd
 from lens.bulk.build import alone, list_unreadable
 from lens.bulk.embedding import Changes, Embeds, How, Waiting, embed
 from lens.bulk.pieces import Seen
-from lens.bulk.plan import DIGEST, STATE, Plan, plan, sides_of
+from lens.bulk.plan import DIGEST, STATE, Plan, check_there, plan, sides_of
 from lens.bulk.source import read, remembered
 from lens.data.catalogue import Catalogue
 from lens.errors import LensError
@@ -45,6 +45,8 @@ def update_index(
         update = _Update(folder, catalogue, reader, writer, how, tell)
         update.describe()
         changes = update.embed(embedder)
+        if changes.unreadable:
+            check_there(catalogue)
         list_unreadable(folder, changes.unreadable)
         update.drop()
         update.compact(COMPACT_ABOVE * update.base)

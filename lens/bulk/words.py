@@ -31,8 +31,9 @@ _HOW = (
 def taken_literally(words: Sequence[str]) -> list[str]:
     """The words with quotes where Hydra would read something else out of a text: `query=photo (1).jpg`, `text=women's`.
 
-    `where.COLUMN=VALUE` gets the `++` that Hydra wants for a key that the YAML does not list. Words in quotes, lists
-    and Hydra's own mappings stay.
+    `where.COLUMN=VALUE` gets the `++` that Hydra wants for a key that the YAML does not list, and its value is the text
+    that was written, as 49.90: its column says later whether that is a number. Words in quotes, lists and Hydra's own
+    mappings stay.
     """
     return [_literal(word) for word in words]
 
@@ -40,7 +41,8 @@ def taken_literally(words: Sequence[str]) -> list[str]:
 def _literal(word: str) -> str:
     key, equals, value = word.partition("=")
     if equals and key.startswith("where."):
-        return f"++{word}"
+        plain = value not in ("", "null") and value[0] not in "[{'\""
+        return f"++{key}={quote(str(literal(value)))}" if plain else f"++{word}"
     if not equals or key not in _FREE or value in ("", "null") or value[0] in "'\"":
         return word
     if key in ("examples", "images") and value[0] == "[":

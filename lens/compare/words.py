@@ -8,19 +8,20 @@ COLOURS = (
     "khaki lavender magenta maroon metallic multi multicolor multicolour mushroom mustard navy nude olive orange peach "
     "pink purple red rose rust sea silver skin steel tan taupe teal turquoise violet white yellow"
 ).split()
+_LETTERS = re.compile(r"[^\W\d_]+")  # of any alphabet
 
 
 def telling_words(categories: Iterable[str], attributes: Iterable[str] = ()) -> frozenset[str]:
     """Lower-case words that name a category, in singular and plural, a colour, or a value of an attribute."""
     words = set(COLOURS)
     for name in (*categories, *attributes):
-        words.update(re.findall(r"[a-z]+", name.lower()))
+        words.update(_LETTERS.findall(name.lower()))
     return frozenset(form for word in words for form in _forms(word))
 
 
 def without(captions: Sequence[str], words: frozenset[str]) -> list[str]:
     """The captions without these words; one that loses all of them becomes an empty text."""
-    kept = (re.sub(r"[A-Za-z]+", lambda found: _unless(found.group(), words), text) for text in captions)
+    kept = (_LETTERS.sub(lambda found: _unless(found.group(), words), text) for text in captions)
     return [" ".join(re.sub(r"(?<!\w)[-/&,.]+(?!\w)", " ", text).split()) for text in kept]
 
 

@@ -11,7 +11,15 @@ from lens.config.entry import entry
 from lens.config.job import given_folder, given_words, job
 from lens.config.preflight import compose_file
 from lens.config.resume import changed
-from lens.config.schema import EvaluateConfig, IndexConfig, Node, Nodes, TrainConfig, TuneConfig
+from lens.config.schema import (
+    EvaluateConfig,
+    IndexConfig,
+    Node,
+    Nodes,
+    ServeConfig,
+    TrainConfig,
+    TuneConfig,
+)
 from lens.config.search import Swept, read_words
 from lens.config.sweep import job_name
 
@@ -20,6 +28,7 @@ __all__ = [
     "IndexConfig",
     "Node",
     "Nodes",
+    "ServeConfig",
     "Swept",
     "TrainConfig",
     "TuneConfig",

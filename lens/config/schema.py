@@ -118,6 +118,28 @@ class IndexConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ServeConfig:
+    """Top-level keys of `python -m lens.serve`."""
+
+    run: str | list[str] | None = None
+    index: str | list[str] | None = None
+    host: str = "127.0.0.1"
+    port: int = 8001
+    hosts: list[str] = dataclasses.field(default_factory=list)
+    key: str | None = None
+    roots: list[str] = dataclasses.field(default_factory=list)
+    mlflow: str | None = None
+    refresh: float = 5.0
+    max_bytes: int = 10 * 1024 * 1024
+    max_pixels: int = 64_000_000
+    seconds: float = 20.0
+    concurrent: int = 64
+    decoders: int | None = None
+    experiment: str = "shopping-lens"
+    uri: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Fields:
     """The keys a mapping may hold: type hint and default of each; `open` where any further key is taken."""
 

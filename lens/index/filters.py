@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from lens.errors import LensError
 
 Mask = npt.NDArray[np.bool_]
-_TESTS = ("not", "min", "max")
+_TESTS = ("not", "min", "max", "contains")
 
 
 def matches(column: pa.ChunkedArray, condition: Any, name: str) -> Mask:
@@ -21,7 +21,8 @@ def matches(column: pa.ChunkedArray, condition: Any, name: str) -> Mask:
 
     A value: equal to it (in a column of lists: among them); None: missing. A list: any of its values.
     {"not": value or list}: none of them, so missing rows too. {"min": x, "max": y}: numbers from x to y, both
-    included, never missing ones; either may be left out. All tests of one condition must hold.
+    included, never missing ones; either may be left out. {"contains": "red"}: texts that hold these letters, large or
+    small, anywhere (in a column of lists: one of them). All tests of one condition must hold.
     Raises LensError where the column's kind and the condition's do not fit, naming the column.
     """
     if not isinstance(condition, Mapping):
@@ -35,6 +36,8 @@ def matches(column: pa.ChunkedArray, condition: Any, name: str) -> Mask:
         result &= ~_any_of(column, _listed(condition["not"]), name)
     if "min" in condition or "max" in condition:
         result &= _between(column, condition.get("min"), condition.get("max"), name)
+    if "contains" in condition:
+        result &= _containing(column, condition["contains"], name)
     return result
 
 
@@ -101,6 +104,24 @@ def _between(column: pa.ChunkedArray, low: Any, high: Any, name: str) -> Mask:
         if high is not None:
             known = known & (numbers <= _number(high, name))
     return known
+
+
+def _containing(column: pa.ChunkedArray, part: Any, name: str) -> Mask:
+    kind, result = column.type, np.zeros(len(column), bool)
+    if pa.types.is_null(kind):
+        return result
+    if pa.types.is_list(kind):
+        result[_owners(column)[_containing(pc.list_flatten(column), part, name)]] = True
+        return result
+    if not pa.types.is_string(kind) or not isinstance(part, str):
+        raise LensError(
+            f"contains asks a column of texts for a text; {name!r} holds {kind}, asked is {part!r}."
+        )
+    try:
+        found = pc.match_substring(column, part, ignore_case=True)
+    except UnicodeEncodeError as error:
+        raise LensError(f"contains asks {name!r} for {part!r}, which is no text.") from error
+    return pc.fill_null(found, False).to_numpy()
 
 
 def _owners(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -183,3 +183,14 @@ def from_json(rows: Sequence[str], schema: pa.Schema) -> pa.Table:
             pa.array(column, pa.string()).cast(field.type) if texts else pa.array(column, field.type)
         )
     return pa.table(columns, schema=schema)
+
+
+def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns of a schema; what it lacks is missing."""
+    columns = {
+        field.name: table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in schema
+    }
+    return pa.table(columns, schema=schema)

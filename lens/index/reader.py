@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lens.errors import LensError
 from lens.index import changes, filters
@@ -15,7 +16,7 @@ from lens.index.base import Base, open_base
 from lens.index.checks import Array, check_unit, unit_rows
 from lens.index.engines import open_engine
 from lens.index.exchange import place_of, retried
-from lens.index.items import Rows, from_json, plain
+from lens.index.items import Rows, as_schema, from_json, plain
 from lens.index.manifest import CHANGES, Expected, read_manifest
 from lens.index.nearest import Found, merged, nearest, without
 
@@ -154,6 +155,18 @@ class Reader:
         values = self._base_column(name).to_pylist() + self._additions().column(name).to_pylist()
         return np.fromiter((plain(value) for value in values), object, self.rows)
 
+    def distinct(self, name: str, most: int) -> list[Any] | None:
+        """The values of a column of texts among the items, sorted; None where they are more than `most`, or no texts.
+
+        Raises LensError for a column that the items lack.
+        """
+        filters.check_name(name, self.schema.names)
+        if not pa.types.is_string(self.schema.field(name).type):
+            return None
+        values = pa.chunked_array([*self._base_column(name).chunks, *self._additions().column(name).chunks])
+        found = pc.unique(values if len(self) == self.rows else values.filter(pa.array(self.alive)))
+        return None if len(found) > most else sorted(one for one in found.to_pylist() if one is not None)
+
     def ids(self, rows: Sequence[int] | Rows) -> list[str]:
         """The item ids of rows. Raises LensError for a row that does not exist."""
         return [str(item_id) for item_id in self.table(rows).column("item_id").to_pylist()]
@@ -166,7 +179,7 @@ class Reader:
         """The items of rows. Raises LensError for a row that does not exist."""
         wanted, added, split = self._rows(rows)
         base = self._base.items.take(wanted[~added])
-        parts = [_as(base, self.schema), self._additions().take(pa.array(wanted[added] - split))]
+        parts = [as_schema(base, self.schema), self._additions().take(pa.array(wanted[added] - split))]
         order = np.argsort(np.concatenate([np.flatnonzero(~added), np.flatnonzero(added)]), kind="stable")
         return pa.concat_tables(parts).take(pa.array(order))
 
@@ -240,13 +253,3 @@ class Reader:
             if self._added is None:
                 self._added = from_json(self._changes.items, self.schema)
             return self._added
-
-
-def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    columns = {
-        field.name: table.column(field.name).cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(len(table), field.type)
-        for field in schema
-    }
-    return pa.table(columns, schema=schema)

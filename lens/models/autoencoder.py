@@ -1,7 +1,7 @@
 """Convolutional autoencoder: the picture is rebuilt from 128 numbers, and these numbers are the embedding."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -72,6 +72,22 @@ class Autoencoder(pl.LightningModule):
     def embed_images(self, images: Tensor) -> Tensor:
         """Unit vectors [B, D] of images [B, 3, H, W], float in [0, 1]."""
         return F.normalize(self._encode(images).float(), dim=1)
+
+    def local_features(self, images: Tensor) -> Tensor:
+        """Places [B, h, w, D] of images [B, 3, H, W] whose sum over h and w is their embedding, exactly.
+
+        The bottleneck is linear in the last feature map, and has weights of its own for each place: a place is its
+        features times these, with an equal share of the bias.
+        """
+        *convolutions, _, dense = self.encoder.children()
+        features = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
+        for part in convolutions:
+            features = part(features)
+        channels, rows, columns = features.shape[1:]
+        weight = cast(nn.Linear, dense).weight.unflatten(1, (channels, rows, columns))
+        places = torch.einsum("bchw,dchw->bhwd", features, weight).float()
+        places = places + cast(nn.Linear, dense).bias / (rows * columns)
+        return places / places.sum(dim=(1, 2), keepdim=True).norm(dim=3, keepdim=True).clamp(min=1e-12)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] rebuilt, in [0, 1]."""

@@ -81,6 +81,20 @@ class TripletResNet(pl.LightningModule):
         """Unit vectors [B, D] of images [B, 3, H, W], float in [0, 1]."""
         return F.normalize(self.features(images).float(), dim=1)
 
+    def local_features(self, images: Tensor) -> Tensor:
+        """Places [B, h, w, D] of images [B, 3, H, W] whose sum over h and w is their embedding, exactly.
+
+        They are the feature map before its pooling, divided by what pooling and normalising divide by. So the cosine of
+        two images is the sum, over all pairs of places, of inner products (Stylianou, Souvenir and Pless 2019,
+        "Visualizing Deep Similarity Networks"). A place of a late map has seen more of the image than its own square.
+        """
+        net, standardised = self.network, (images - self.mean) / self.std  # type: ignore[operator]
+        stem = net.maxpool(
+            net.relu(net.bn1(net.conv1(standardised.contiguous(memory_format=torch.channels_last))))
+        )
+        places = net.layer4(net.layer3(net.layer2(net.layer1(stem)))).float().permute(0, 2, 3, 1)
+        return places / places.sum(dim=(1, 2), keepdim=True).norm(dim=3, keepdim=True).clamp(min=1e-12)
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         return self._loss(batch, "train", self._mining_now())
 

@@ -89,6 +89,16 @@ class MaskedPatchViT(pl.LightningModule):
         """Unit vectors [B, D] of images [B, 3, H, W], float in [0, 1]."""
         return F.normalize(self(images).float().mean(dim=1), dim=1)
 
+    def local_features(self, images: Tensor) -> Tensor:
+        """Places [B, h, w, D] of images [B, 3, H, W] whose sum over h and w is their embedding, exactly.
+
+        They are the patch tokens, divided by what pooling and normalising divide by; so the cosine of two images is
+        the sum, over all pairs of patches, of inner products (Stylianou, Souvenir and Pless 2019, for convolutions).
+        Where a token's content comes from is another question: attention has mixed them.
+        """
+        places = self(images).float().unflatten(1, (images.shape[-2] // self.patch_size, -1))
+        return places / places.sum(dim=(1, 2), keepdim=True).norm(dim=3, keepdim=True).clamp(min=1e-12)
+
     def save_pretrained(self, folder: Path) -> None:
         """The encoder, for ``ViTModel.from_pretrained`` and for ``weights``; the decoder stays behind."""
         self.network.save_pretrained(folder)

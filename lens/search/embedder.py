@@ -30,12 +30,15 @@ class Embedder:
     """Images, and texts where the model takes them, to unit vectors.
 
     Args:
-        model: has ``embed_images``, ``embedding_size`` and maybe ``embed_texts``, and is in evaluation mode.
+        model: has ``embed_images`` and ``embedding_size``, and is in evaluation mode. It may have ``embed_texts``,
+            ``local_features`` (places that add up to the embedding) and ``reconstruct``.
         image_size: side of its square pictures, in pixels.
         name: of the model, for people.
         run_id: of the run that trained it.
         precision: gives the context in which the run computed its own vectors.
     """
+
+    explains = True  # which parts of two pictures agree, see `lens.search.agreement`: by covering them, any model can
 
     def __init__(
         self,
@@ -49,8 +52,9 @@ class Embedder:
         self.model, self.image_size, self.name, self.run_id = model, image_size, name, run_id
         self.dimension = int(model.embedding_size)
         self.takes_texts = takes_texts(model)
+        self.adds_up = hasattr(model, "local_features")
         self.preprocessing = preprocessing(image_size)
-        self._precision = precision
+        self.precision = precision
         self._device = next((part.device for part in model.parameters()), torch.device("cpu"))
 
     def open(self, source: ImageSource) -> Image.Image:
@@ -67,18 +71,46 @@ class Embedder:
             raise LensError(f"{self.name} has no text tower: ask it with images, or take a CLIP model.")
         return self._embed(self.model.embed_texts, texts)
 
-    def batch(self, images: Tensor) -> np.ndarray:
-        """Unit vectors float32 [B, D] of pictures made ready: float [B, 3, S, S] in [0, 1]."""
-        with torch.inference_mode(), self._precision():
+    def batch(self, images: Tensor, *, exact: bool = False) -> np.ndarray:
+        """Unit vectors float32 [B, D] of pictures made ready: float [B, 3, S, S] in [0, 1].
+
+        ``exact`` computes in float32 whatever the run's precision is, for differences that half of it would drown.
+        """
+        with torch.inference_mode(), nullcontext() if exact else self.precision():
             return self.model.embed_images(images.to(self._device)).float().cpu().numpy()  # type: ignore[no-any-return]
 
+    def prepare(self, images: Sequence[Image.Image]) -> Tensor:
+        """RGB images of any size made ready: float32 [N, 3, S, S] in [0, 1], on the CPU."""
+        return torch.stack([as_tensor(fit_square(image, self.image_size)) for image in images])
+
+    def local(self, images: Tensor) -> np.ndarray:
+        """Places float32 [B, h, w, D] of pictures made ready; over h and w they add up to the unit vectors.
+
+        Raises LensError where the model's embedding is no such sum.
+        """
+        if not self.adds_up:
+            raise LensError(
+                f"The embedding of {self.name} is no sum over places of a picture: take kind=covering."
+            )
+        with torch.inference_mode():
+            return self.model.local_features(images.to(self._device)).cpu().numpy()  # type: ignore[no-any-return]
+
+    def rebuild(self, images: Tensor) -> np.ndarray | None:
+        """Pictures made ready as the model rebuilds them: uint8 [B, S, S, 3], or None where it does not."""
+        if not hasattr(self.model, "reconstruct"):
+            return None
+        with torch.inference_mode():
+            rebuilt = self.model.reconstruct(images.to(self._device))
+        if rebuilt is None:
+            return None
+        return (rebuilt.float().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()  # type: ignore[no-any-return]
+
     def _images(self, images: Sequence[Image.Image]) -> Tensor:
-        pictures = [as_tensor(fit_square(image, self.image_size)) for image in images]
-        return self.model.embed_images(torch.stack(pictures).to(self._device))  # type: ignore[no-any-return]
+        return self.model.embed_images(self.prepare(images).to(self._device))  # type: ignore[no-any-return]
 
     def _embed(self, embed: Callable[[Any], Tensor], given: Sequence[Any]) -> np.ndarray:
         parts = []
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), self.precision():
             for start in range(0, len(given), BATCH):
                 parts.append(embed(given[start : start + BATCH]).float().cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)

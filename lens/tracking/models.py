@@ -199,10 +199,11 @@ def register(uri: str, run_id: str, name: str, alias: str | None = None) -> int:
 def read_registration(text: str) -> tuple[str, str | None]:
     """``NAME`` or ``NAME@ALIAS`` as a pair. Raises LensError for what MLflow takes neither for."""
     name, at, alias = text.partition("@")
-    if not re.fullmatch(r"[^/:@]+", name) or (at and not _is_alias(alias)):
+    # MLflow takes quotes in a name, but not in the search for its versions.
+    if not re.fullmatch(r"[^/:@'\"`]+", name) or not name.strip() or (at and not _is_alias(alias)):
         raise LensError(
-            f"{text!r} registers nothing: give NAME or NAME@ALIAS; a name is without / and :, an alias of letters, "
-            "digits, _ and - (but not v1, v2, ... or latest, which MLflow keeps to itself)."
+            f"{text!r} registers nothing: give NAME or NAME@ALIAS; a name is without / : and quotes, an alias of "
+            "letters, digits, _ and - (but not v1, v2, ... or latest, which MLflow keeps to itself)."
         )
     return name, alias or None
 

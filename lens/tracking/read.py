@@ -39,6 +39,7 @@ class RunFacts:
     metrics: dict[str, float]
     params: dict[str, str]
     tags: dict[str, str]
+    experiment_id: str = ""
 
 
 def find_run(uri: str, experiment: str = DEFAULT_EXPERIMENT, which: str = "last") -> str:
@@ -205,6 +206,7 @@ def _facts(run: "Run") -> RunFacts:
         dict(data.metrics),
         {**data.params, **changed},
         dict(data.tags),
+        str(run.info.experiment_id),
     )
 
 
@@ -215,3 +217,12 @@ def named_runs(uri: str, experiment: str, prefix: str) -> dict[str, str]:
         if run.info.run_name.startswith(prefix) and run.info.status == "FINISHED":
             found.setdefault(run.info.run_name, run.info.run_id)
     return found
+
+
+def finished_runs(uri: str, experiment: str) -> list[RunFacts]:
+    """The finished runs that trained a model, newest first. Raises LensError where the store cannot be read."""
+    return [
+        _facts(run)
+        for run in _runs(uri, experiment)
+        if run.info.status == "FINISHED" and "model" in run.data.tags
+    ]

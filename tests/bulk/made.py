@@ -30,6 +30,20 @@ class Counting:
         return self.embedder.batch(images)
 
 
+class TakingAway:
+    """An embedder in whose second batch the folder of the pictures goes away, as a disk that is taken off."""
+
+    def __init__(self, embedder: Embedder, folder: Path) -> None:
+        self.embedder, self.folder, self.batches = embedder, folder, 0
+        self.image_size = embedder.image_size
+
+    def batch(self, images: torch.Tensor) -> np.ndarray:
+        self.batches += 1
+        if self.batches == 2:
+            self.folder.rename(self.folder.with_name("away"))
+        return self.embedder.batch(images)
+
+
 def embedder(size: int = SIZE, seed: int = 0) -> Embedder:
     from lens.models.resnet import TripletResNet
 

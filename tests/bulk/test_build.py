@@ -11,7 +11,7 @@ from lens.bulk.plan import DIGEST, STATE
 from lens.data.sources import read_folder
 from lens.errors import LensError
 from lens.index import load
-from tests.bulk.made import SIZE, Counting, build, embedder, folder_source, made, pictures
+from tests.bulk.made import SIZE, Counting, TakingAway, build, embedder, folder_source, made, pictures
 
 pytestmark = pytest.mark.usefixtures("quiet_lightning")
 
@@ -96,6 +96,26 @@ def test_unreadable_images_are_listed_and_left_out(tmp_path: Path) -> None:
     assert list(table["path"]) == ["kind0/0000.png", "kind1/0004.png"]
     assert "damaged" in table["reason"][0] and "empty" in table["reason"][1]
     assert len(load(tmp_path / "index").items) == 7
+
+
+def test_images_that_go_away_meanwhile_make_no_part_of_an_index(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "shop", 24)
+    with pytest.raises(LensError, match="went away"):
+        build(tmp_path / "index", root, TakingAway(embedder(), root))
+    assert not (tmp_path / "index").exists()
+    (tmp_path / "away").rename(root)
+    assert build(tmp_path / "index", root, embedder()).kept == 8
+    assert len(load(tmp_path / "index").items) == 24
+
+
+def test_a_place_that_takes_no_file_is_one_sentence(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "shop", 3)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LensError, match="Nothing can be written beside .*index"):
+        build(tmp_path / "file" / "below" / "index", root, embedder())
+    (tmp_path / ".index.bulk.lock").mkdir()
+    with pytest.raises(LensError, match="Nothing can be written beside .*index"):
+        build(tmp_path / "index", root, embedder())
 
 
 def test_any_source_is_embedded(tmp_path: Path, shoes: Path) -> None:

@@ -2,14 +2,15 @@
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lens.bulk.pieces import Look, file_state, pieces
-from lens.data.catalogue import Catalogue
+from lens.bulk.pieces import Look, Piece, file_state, pieces
+from lens.data.catalogue import Catalogue, FileOpener
 from lens.data.images import fit_square
 from lens.data.sources import ArrayOpener, _table, read_folder
 
@@ -59,6 +60,30 @@ def test_what_cannot_be_read_is_told_and_the_rest_goes_on(folder: Path) -> None:
     assert sorted(piece.errors) == [1, 2, 4, 5]
     assert "no such file" in piece.errors[5]
     assert all(str(folder) not in reason for reason in piece.errors.values())
+
+
+def test_a_pipe_is_no_image_and_nobody_waits_for_it(folder: Path) -> None:
+    catalogue = read_folder(folder)
+    (folder / "boot" / "01.png").unlink()
+    os.mkfifo(folder / "boot" / "01.png")
+    worker = threading.Thread(target=_looked_at, args=(catalogue, found := []), daemon=True)
+    worker.start()
+    worker.join(20)
+    assert not worker.is_alive(), "it waits for somebody to write"
+    assert found[0].rows == [0, 2]
+    assert "no file" in found[0].errors[1]
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "b\0.png"])
+def test_what_is_no_name_of_a_file_is_told(tmp_path: Path, name: str) -> None:
+    opener = FileOpener(tmp_path, (name,))
+    catalogue = Catalogue(_table({"path": [name], "category": ["x"]}), opener, "odd", tmp_path)
+    (piece,) = pieces(catalogue, [Look(0)], 16, batch=8)
+    assert (piece.rows, list(piece.errors)) == ([], [0])
+
+
+def _looked_at(catalogue: Catalogue, found: list[Piece]) -> None:
+    found += pieces(catalogue, [Look(row) for row in range(3)], 16, batch=8)
 
 
 def test_images_that_are_no_files_are_known_by_their_pixels() -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from lens.bulk.plan import DIGEST, STATE
 from lens.bulk.shards import Shards
+from lens.errors import LensError
 
 ABOUT = {"run": "r", "preprocessing": {"image_size": 8}, "data": {"root": "/x"}}
 
@@ -51,3 +53,13 @@ def test_a_file_that_a_kill_left_half_is_no_shard(tmp_path: Path) -> None:
     (tmp_path / "s" / ".00000.parquet.partial").write_bytes(b"half")
     assert shards.begin() == []
     assert len(shards.known()) == 0
+
+
+def test_a_shard_that_cannot_be_written_is_one_sentence_and_the_others_stay(tmp_path: Path) -> None:
+    shards = Shards(tmp_path / "s", ABOUT, 3)
+    shards.begin()
+    shards.put(rows("a"), np.ones((1, 3), np.float32))
+    (tmp_path / "s" / ".00001.parquet.partial").mkdir()
+    with pytest.raises(LensError, match=r"00001\.parquet cannot be written"):
+        shards.put(rows("b"), np.ones((1, 3), np.float32))
+    assert list(shards.known()["item_id"]) == ["a"]

@@ -15,7 +15,7 @@ from lens.bulk.source import remembered
 from lens.bulk.update import update_index, waiting_changes
 from lens.errors import LensError
 from lens.index import load, open_index, save
-from tests.bulk.made import Counting, build, embedder, pictures
+from tests.bulk.made import Counting, TakingAway, build, embedder, pictures
 
 pytestmark = pytest.mark.usefixtures("quiet_lightning")
 
@@ -173,6 +173,18 @@ def test_nothing_is_dropped_when_the_images_are_away(place: Path) -> None:
     with pytest.raises(LensError, match="nothing was dropped"):
         update(place)
     pd.testing.assert_frame_equal(load(place / "index", verify=True).items, before)
+
+
+def test_nothing_is_dropped_when_the_images_go_away_meanwhile(place: Path) -> None:
+    shop = place / "shop"
+    for path in shop.rglob("*.png"):
+        Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+    with pytest.raises(LensError, match="went away"):
+        update(place, TakingAway(embedder(), shop))
+    assert len(load(place / "index").items) == 40
+    (place / "away").rename(shop)
+    assert counts(update(place)) == (0, 32, 0, 0, 8)
+    same_as_new(place)
 
 
 def test_an_exported_index_is_taken_over_with_its_sides(place: Path) -> None:

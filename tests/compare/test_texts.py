@@ -138,6 +138,12 @@ def test_telling_words_go_in_every_form_and_the_rest_stays() -> None:
     assert without(texts, words) == ["Nike Men's", "size 7", "Catwalk", "Redwood heelless"]
 
 
+def test_a_telling_word_of_any_alphabet_goes_whole() -> None:
+    words = telling_words(["Stövlar", "Сапоги"])
+    assert without(["Röda stövlar, vinter", "чёрные сапоги 42"], words) == ["Röda vinter", "чёрные 42"]
+    assert without(["a tané boot"], telling_words(["boot"])) == ["a tané"]  # tan is a colour, tané a word
+
+
 def noisy(noise: float, count: int = 240) -> tuple[np.ndarray, pd.DataFrame]:
     random = np.random.default_rng(0)
     kinds = np.arange(count) % 6

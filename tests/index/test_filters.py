@@ -65,6 +65,8 @@ def test_conditions_mean_what_they_say(case: tuple[pa.ChunkedArray, list[Any], A
         ([1], True, "'size' holds numbers; True is none"),
         ([1.5], {"min": "5"}, "'size' holds numbers; '5' is none"),
         ([True], 1, "'size' holds true or false; 1 is not"),
+        ([1], {"contains": "a"}, "contains asks a column of texts"),
+        (["a"], {"contains": 1}, "asked is 1"),
         ([1], {}, "says nothing; it may say not, min, max"),
         ([1], {"above": 1}, "says 'above'; it may say"),
         ([{"a": 1}], "a", "'size' holds struct"),
@@ -101,3 +103,18 @@ def test_dates_numpy_values_and_numbers_beyond_the_type() -> None:
     assert matches(pa.chunked_array([[1, 2]]), [2**70, 2], "n").tolist() == [False, True]
     assert matches(pa.chunked_array([pa.nulls(2)]), ["x", 5], "n").tolist() == [False, False]
     assert matches(pa.chunked_array([pa.nulls(2)]), {"min": 5}, "n").tolist() == [False, False]
+
+
+def test_letters_anywhere_in_a_text_or_in_one_of_a_list() -> None:
+    words = pa.chunked_array([["Red boot", None, "scarred", "blue"], ["RED"]])
+    assert matches(words, {"contains": "red"}, "title").tolist() == [True, False, True, False, True]
+    assert matches(words, {"contains": ".*"}, "title").tolist() == [False] * 5
+    lists = pa.chunked_array([pa.array([["a red", "b"], [], None, ["c"]], pa.list_(pa.string()))])
+    assert matches(lists, {"contains": "RED"}, "captions").tolist() == [True, False, False, False]
+    assert matches(words, {"contains": "red", "not": "RED"}, "title").tolist() == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]

@@ -170,7 +170,20 @@ def test_a_registration_is_a_name_and_maybe_an_alias(text: str, meant: tuple[str
 
 
 @pytest.mark.parametrize(
-    "text", ["", "@champion", "a/b", "a:b", "shoes@", "shoes@a b", "shoes@v1", "shoes@latest"]
+    "text",
+    [
+        "",
+        " ",
+        "@champion",
+        "a/b",
+        "a:b",
+        "women's",
+        'the "best"',
+        "shoes@",
+        "shoes@a b",
+        "shoes@v1",
+        "shoes@latest",
+    ],
 )
 def test_what_mlflow_would_refuse_is_refused_before_a_training(text: str, uri: str) -> None:
     with pytest.raises(LensError, match="NAME or NAME@ALIAS"):

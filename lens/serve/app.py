@@ -1,0 +1,122 @@
+"""The application: its parts put together, and kept fresh while it runs."""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI, Response
+
+from lens.search import Embedder
+from lens.serve import routes
+from lens.serve.batches import Batcher, ServedEmbedder
+from lens.serve.decode import Decoders
+from lens.serve.figures import Counted, Figures
+from lens.serve.guards import Guard
+from lens.serve.pictures import Pictures
+from lens.serve.service import Service
+from lens.serve.settings import Settings
+from lens.serve.shelf import Shelf
+
+_BATCH = 32  # pictures in one pass
+log = logging.getLogger("lens.serve")
+
+
+def create_app(settings: Settings, on_start: Callable[[], None] = lambda: None) -> FastAPI:
+    """The application, its models loaded; `on_start` is called when it is about to answer.
+
+    Raises LensError where there is nothing to serve.
+    """
+    figures, limits = Figures(), settings.limits
+    decoders = Decoders(limits, settings.decoders or min(4, os.cpu_count() or 1))
+    batcher = Batcher(_BATCH, limits.seconds, figures.batches.observe)
+
+    def prepared(embedder: Embedder) -> Embedder:
+        return ServedEmbedder(embedder, decoders, batcher)
+
+    try:
+        shelf = Shelf(settings.runs, settings.indices, settings.uri, settings.experiment, prepared)
+    except BaseException:
+        decoders.close()
+        raise
+    service = Service(
+        shelf,
+        Pictures(settings.roots),
+        batcher,
+        limits,
+        lambda experiment, run: f"{settings.mlflow}/#/experiments/{experiment}/runs/{run}",
+        settings.key is not None,
+        figures.observe_stages,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Each request that waits for its vectors holds a thread; thumbnails come beside them.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = limits.concurrent + 8
+        ended = threading.Event()
+        task = asyncio.create_task(asyncio.to_thread(_keep_fresh, shelf, figures, settings.refresh, ended))
+        if settings.address:
+            names = ", ".join(f"{name} ({len(one.reader):,} items)" for name, one in shelf.models.items())
+            print(f"Serving {names}\nThe page is at {settings.address}", flush=True)
+        on_start()
+        yield
+        ended.set()
+        await task
+        await asyncio.to_thread(batcher.close)
+        await asyncio.to_thread(decoders.close)
+
+    app = FastAPI(
+        title="Shopping Lens",
+        description="Search catalogues of product images by images, words and items.",
+        version=service.version,
+        lifespan=lifespan,
+        docs_url=None,  # its page would be fetched from elsewhere
+        redoc_url=None,
+    )
+    app.include_router(routes.api(service, settings.key))
+    app.include_router(routes.page())
+    _add_health(app, figures, shelf)
+    routes.add_errors(app)
+    app.add_middleware(
+        Guard,
+        body=limits.bytes,
+        seconds=limits.seconds,
+        concurrent=limits.concurrent,
+        key=settings.key,
+        hosts=settings.hosts,
+    )
+    app.add_middleware(Counted, figures=figures)
+    return app
+
+
+def _add_health(app: FastAPI, figures: Figures, shelf: Shelf) -> None:
+    @app.get("/healthz", summary="The process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="The models are loaded")
+    async def readyz() -> dict[str, Any]:
+        return {"status": "ready", "models": list(shelf.models)}
+
+    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+    def metrics() -> Response:
+        for name, one in shelf.models.items():
+            figures.items.labels(name).set(len(one.reader))
+        text, kind = figures.text()
+        return Response(text, media_type=kind)
+
+
+def _keep_fresh(shelf: Shelf, figures: Figures, every: float, ended: threading.Event) -> None:
+    while not ended.wait(every):
+        try:
+            if shelf.refresh():
+                log.warning(
+                    "Taken up: %s.",
+                    ", ".join(f"{name} ({len(one.reader):,} items)" for name, one in shelf.models.items()),
+                )
+        except Exception:  # noqa: BLE001 - what is served now goes on being served
+            log.exception("Looking for newer indices failed")

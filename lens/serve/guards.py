@@ -1,0 +1,153 @@
+"""What stands before every route: size and time of a request, how many at once, the key, and headers of answers."""
+
+import asyncio
+import hmac
+import json
+import re
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lens.serve.problems import Refused
+
+COOKIE = "lens_key"
+_OPEN = ("/api/key", "/healthz", "/readyz")  # beside the page itself, which holds nothing secret
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+}
+_OVERHEAD = 64 * 1024  # of a multipart body, beside its pictures
+
+
+class Guard:
+    """ASGI middleware around the whole application.
+
+    Args:
+        body: bytes of a request's body at most; seconds: for it to arrive.
+        concurrent: requests below /api/ that are worked on at once.
+        key: that those requests have to bring, as `Authorization: Bearer KEY` or as the page's cookie; None asks none.
+        hosts: names that a browser may call the service by, "*" any: another site's name that was pointed at this
+            machine would let its pages read what is meant for this machine alone.
+    """
+
+    def __init__(
+        self, app: ASGIApp, body: int, seconds: float, concurrent: int, key: str | None, hosts: Sequence[str]
+    ) -> None:
+        self.app, self._hosts = app, [host.lower() for host in hosts]
+        self._body, self._seconds, self._concurrent, self._key = body + _OVERHEAD, seconds, concurrent, key
+        self._busy = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        counted = scope["path"].startswith("/api/")
+        self._busy += counted
+        try:
+            self._admit(scope, counted)
+            await self.app(scope, await self._whole(scope, receive), send_guarded)
+        except Refused as refused:
+            await _answer(refused, send_guarded)
+        finally:
+            self._busy -= counted
+
+    def _admit(self, scope: Scope, counted: bool) -> None:
+        name = re.sub(r":\d+$", "", Headers(scope=scope).get("host", "")).lower()
+        if name not in self._hosts and "*" not in self._hosts:
+            sentence = f"The service is not called {name[:100]!r}; allow a name by hosts=[NAME]."
+            raise Refused(400, "query", sentence)
+        if counted and self._busy > self._concurrent:
+            sentence = "The service is at its limit of requests at once; try again in a second."
+            raise Refused(429, "busy", sentence, retry_after="1")
+        protected = counted or scope["path"] in ("/metrics", "/openapi.json")
+        if self._key is not None and protected and scope["path"] not in _OPEN:
+            if not same_key(_given_key(scope), self._key):
+                sentence = "This service asks for a key: send it as Authorization: Bearer KEY."
+                raise Refused(401, "key", sentence, www_authenticate="Bearer")
+
+    async def _whole(self, scope: Scope, receive: Receive) -> Receive:
+        """A receive that gives the whole body at once, read within the limits before any route sees it."""
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return receive
+        said = Headers(scope=scope).get("content-length", "0")
+        if not said.isdigit():
+            raise Refused(400, "query", "The header Content-Length is no number.")
+        self._check(int(said))
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await self._read(receive)
+        except TimeoutError:
+            sentence = f"The upload took longer than {self._seconds:g} s; send a smaller picture."
+            raise Refused(408, "upload", sentence, connection="close") from None
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return replay
+
+    async def _read(self, receive: Receive) -> bytes:
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refused(400, "upload", "The connection ended before the upload did.")
+            size += len(message.get("body", b""))
+            self._check(size)
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+    def _check(self, size: int) -> None:
+        if size > self._body:
+            sentence = f"The request is larger than the {self._body - _OVERHEAD:,} bytes that are taken."
+            raise Refused(413, "upload", sentence, connection="close")
+
+
+def same_key(given: str | None, key: str) -> bool:
+    """Compared in a time that tells nothing of the key."""
+    return given is not None and hmac.compare_digest(given.encode(), key.encode())
+
+
+def _given_key(scope: Scope) -> str | None:
+    headers = Headers(scope=scope)
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip()
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE)
+
+
+async def _answer(refused: Refused, send: Send) -> None:
+    body = json.dumps(refused.body).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **refused.headers}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": refused.status,
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

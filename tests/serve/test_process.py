@@ -1,0 +1,177 @@
+"""The service as processes: started, replaced, stopped, killed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.bulk.trained import ROOT, environment
+from tests.serve.server import Server, serving
+from tests.serve.store import Store
+
+
+def words(store: Store, *more: str) -> tuple[str, ...]:
+    return (f"uri={store.uri}", f"run={store.runs['resnet_tiny']}", "decoders=1", *more)
+
+
+def run(*given: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "lens.serve", *given], cwd=ROOT, env={**environment(), **(env or {})}, text=True,
+        timeout=100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def test_a_busy_port_is_one_sentence_that_names_a_free_one(store: Store) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        status, told = run(*words(store, f"port={port}"))
+    assert status == 2 and told.count("\n") == 1
+    assert told.startswith(f"Port {port} on 127.0.0.1 is in use; port=")
+    free = int(told.split("port=")[1].split()[0])
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", free))
+
+
+def test_mistakes_are_one_sentence(store: Store, tmp_path: Path) -> None:
+    for given, sentence in (
+        ((f"uri=sqlite:///{tmp_path / 'none.db'}",), "There is no tracking store"),
+        ((f"uri={store.uri}", "run=nobody"), "There is no run 'nobody'"),
+        ((f"uri={store.uri}", "seconds=0"), "seconds=0: give a number above 0."),
+        ((f"uri={store.uri}", "prot=80"), "port"),
+        ((f"uri={store.uri}", "port=99999"), "port=99999: a port is a number from 0 to 65535."),
+        ((f"uri={store.uri}", "host=nowhere.invalid"), "host=nowhere.invalid: there is no such address"),
+    ):
+        status, told = run(*(("port=0",) if "port=99999" not in given else ()), *given)
+        assert status == 2 and sentence in told and "Traceback" not in told, told
+        assert len(told.strip().splitlines()) == 1, told
+
+
+def test_the_help_names_the_commands(store: Store) -> None:
+    status, told = run("--help")
+    assert status == 0 and "python -m lens.serve run=RUN_ID" in told and "LENS_API_KEY" in told
+
+
+def test_what_is_in_flight_is_finished_and_nothing_is_left_behind(store: Store, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", *words(store)) as server:
+        assert "Warning" not in server.output and f"The page is at {server.url}" in server.output
+        photo = store.photo().read_bytes()
+        begun, answers = threading.Event(), []
+
+        def slowly() -> None:
+            def body() -> object:
+                head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+                yield head + photo[:100]
+                begun.set()
+                time.sleep(1.5)
+                yield photo[100:] + b"\r\n--x--\r\n"
+
+            headers = {"content-type": "multipart/form-data; boundary=x"}
+            answers.append(
+                httpx.post(f"{server.url}/api/search", content=body(), headers=headers, timeout=20)
+            )
+
+        thread = threading.Thread(target=slowly)
+        thread.start()
+        assert begun.wait(10)
+        time.sleep(0.3)
+        below = server.children()
+        assert len(below) >= 2
+        assert server.stop() == 0
+        thread.join()
+        assert answers[0].status_code == 200 and answers[0].json()["count"] == 10
+        assert not [pid for pid in below if psutil.pid_exists(pid)]
+
+
+def test_it_is_replaced_without_a_lost_answer_and_comes_back_from_the_dead(
+    store: Store, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "log", *words(store)) as server:
+        answers: list[int | str] = []
+        ended = threading.Event()
+
+        def ask() -> None:
+            query = {"terms": [{"item": "sneaker/none"}]}
+            while not ended.is_set():
+                try:
+                    answers.append(httpx.post(f"{server.url}/api/search", json=query, timeout=60).status_code)
+                except httpx.HTTPError as error:
+                    answers.append(repr(error))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        (first,) = _answering(server)
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 90
+        while _answering(server) in ([first], []) or first in _answering(server):
+            assert time.monotonic() < deadline, server.output
+            time.sleep(0.1)
+        time.sleep(0.5)
+        ended.set()
+        thread.join()
+        assert set(answers) == {404} and len(answers) > 10  # no such item: a quick answer
+        (second,) = _answering(server)
+        os.kill(second, signal.SIGKILL)
+        deadline = time.monotonic() + 90
+        while second in _answering(server) or not _answering(server):
+            assert time.monotonic() < deadline, server.output
+            time.sleep(0.1)
+        assert (
+            httpx.get(f"{server.url}/readyz", timeout=90).status_code == 200
+        )  # the socket was open all the time
+
+
+def _answering(server: Server) -> list[int]:
+    """The processes that answer, or will: children of the one that holds the socket, but Python's own helper."""
+    found = []
+    for child in psutil.Process(server.process.pid).children():
+        try:
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def test_the_one_that_answers_ends_with_the_one_that_was_killed(store: Store, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", *words(store)) as server:
+        below = server.children()
+        server.process.kill()
+        server.process.wait()
+        deadline = time.monotonic() + 30
+        while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in below):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with serving(tmp_path / "log2", *words(store), port=server.port):
+            pass
+
+
+def test_others_are_let_in_with_a_warning_and_a_key(store: Store, tmp_path: Path) -> None:
+    key = "a long secret"
+    given = words(store, "host=0.0.0.0")
+    server = Server(tmp_path / "log", *given, env={"LENS_API_KEY": key})
+    try:
+        server.wait_ready()
+        assert "Warning: others than this machine can reach the service" in server.output
+        assert "no key" not in server.output and key not in server.output
+        with httpx.Client(base_url=server.url) as client:
+            assert client.get("/api/models").status_code == 401
+            assert client.post("/api/key", json={"key": "wrong"}).status_code == 401
+            shown = client.post("/api/key", json={"key": key})
+            assert shown.status_code == 204
+            assert (
+                "HttpOnly" in shown.headers["set-cookie"] and "strict" in shown.headers["set-cookie"].lower()
+            )
+            assert client.get("/api/models").json()["needs_key"] is True
+        assert httpx.get(f"{server.url}/").status_code == 200
+    finally:
+        server.kill()
