@@ -84,12 +84,13 @@ def test_what_is_in_flight_is_finished_and_nothing_is_left_behind(store: Store, 
         thread.start()
         assert begun.wait(10)
         time.sleep(0.3)
-        below = server.children()
+        below = [psutil.Process(pid) for pid in server.children()]
         assert len(below) >= 2
         assert server.stop() == 0
         thread.join()
         assert answers[0].status_code == 200 and answers[0].json()["count"] == 10
-        assert not [pid for pid in below if psutil.pid_exists(pid)]
+        _, left = psutil.wait_procs(below, 10)  # Python's own helpers end a moment later
+        assert not left, left
 
 
 def test_it_is_replaced_without_a_lost_answer_and_comes_back_from_the_dead(
