@@ -6,7 +6,7 @@ SHELL := /bin/bash
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart train test test-slow lint mlflow serve clean
+.PHONY: help setup browser quickstart train test test-slow lint mlflow serve clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -17,6 +17,9 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/pip || python3 -m venv --clear .venv
 	$(BIN)/pip install -c constraints.txt -e '.[dev]'
 	touch $@
+
+browser:  ## Chromium, for the tests of the page (Debian, as root); without it they are skipped
+	command -v chromium >/dev/null || (apt-get update && apt-get install -y --no-install-recommends chromium)
 
 quickstart: setup  ## train the four small models on the built-in catalogue and compare them
 	$(BIN)/python train.py -m model=resnet_tiny,clip_tiny,vit_tiny,autoencoder_tiny experiment=quickstart
