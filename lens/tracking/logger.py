@@ -20,7 +20,7 @@ from lens.errors import LensError
 from lens.tracking.models import read_registration
 from lens.tracking.names import flatten, metric_name
 from lens.tracking.outbox import Outbox
-from lens.tracking.runs import LONGEST_PARAM, LONGEST_TAG, continue_run, start_run
+from lens.tracking.runs import LONGEST_PARAM, LONGEST_TAG, add_to_run, continue_run, start_run
 from lens.tracking.store import (
     DEFAULT_EXPERIMENT,
     client,
@@ -68,18 +68,20 @@ class RunLogger(Logger):
         folder: str | Path | None = None,
         embedder: bool = True,
         register: str | None = None,
+        page: str | None = "http://127.0.0.1:8001",
     ) -> None:
         """`folder`: where unsent records go if need be; by default `runs/<run id>` beside train.py.
 
         `embedder`: whether the run's embedder is to be logged as a model; `register`: the NAME or NAME@ALIAS under
-        which it is to be registered. Both are for the callback that does it.
+        which it is to be registered. Both are for the callback that does it. `page`: where the search page will be
+        (`make serve`): a new run's description and its tag `page` lead there.
         """
         super().__init__()
         self.uri = tracking_uri(uri)
         self._experiment_name, self._run_name, self._run_id = experiment, name, run_id
         self._parent, self._tags = parent_run_id, dict(tags or {})
         self._buffer_steps, self._retry_seconds, self._folder = buffer_steps, retry_seconds, folder
-        self._wants_system = system_metrics
+        self._wants_system, self._page = system_metrics, page
         self.embedder, self.register = embedder, read_registration(register) if register else None
         if self.register and not embedder:
             raise LensError("logger.register needs logger.embedder=true.")
@@ -117,6 +119,8 @@ class RunLogger(Logger):
         experiment_id = prepare_store(self.uri, self._experiment_name)
         if self._run_id is None:
             run_id = start_run(self.uri, experiment_id, self._run_name, self._tags, self._parent)
+            if self._page:
+                add_to_run(self.uri, run_id, tags=page_tags(self._page, run_id))
         else:
             run_id, self._params = continue_run(self.uri, self._run_id, self._tags)
         self._run_id = run_id
@@ -283,6 +287,13 @@ class RunLogger(Logger):
             self.finalize("interrupted")
         elif not self._closed_as:
             self.finalize("failed")
+
+
+def page_tags(page: str, run_id: str) -> dict[str, str]:
+    """The tags of a run that lead to its index on the search page: the tag `page`, and MLflow's description."""
+    link = f"{page.rstrip('/')}/?run={run_id}"
+    said = f"[Search with this run]({link}), once `make serve` runs and the run has exported its index."
+    return {"page": link, "mlflow.note.content": said}
 
 
 def _folder_of(name: str) -> str | None:

@@ -125,3 +125,20 @@ def test_no_serious_finding_of_axe(page: Any, store: Store) -> None:
         found = Axe().run(page).response["violations"]
         assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")]
         upload(page, store.photo(4))
+
+
+def test_from_the_runs_description_to_the_page_and_back(browser: Any, server: Server, store: Store) -> None:
+    from lens.tracking import run_tags
+
+    run_id = store.runs["vit_tiny"]
+    tags = run_tags(store.uri, run_id)
+    link = tags["page"]
+    assert link == f"http://127.0.0.1:8001/?run={run_id}" and f"({link})" in tags["mlflow.note.content"]
+    opened = browser.new_page()
+    opened.goto(link.replace("http://127.0.0.1:8001", server.url))
+    opened.wait_for_selector('#try-list [data-test="tile"]')
+    upload(opened, store.photo(4))
+    assert results(opened, "vit_tiny").count() > 0
+    back = opened.locator('[data-test="column"] [data-test="run-link"]').first.get_attribute("href")
+    assert back == f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}"
+    opened.close()
