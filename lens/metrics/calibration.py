@@ -134,7 +134,7 @@ class Calibration:
 
     def probability(self, cosines: np.ndarray) -> np.ndarray:
         """Probability of being relevant, float64, of cosines of any shape."""
-        return np.interp(cosines, self.cosines, self.probabilities)
+        return _between(cosines, np.array(self.cosines), np.array(self.probabilities))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; NaN becomes None."""
@@ -186,7 +186,7 @@ def calibrate(
     for fold in range(folds if count > 1 else 0):
         held_out = query % folds == fold
         line = _isotonic(cosines[~held_out], relevant[~held_out])
-        unseen[held_out] = np.interp(cosines[held_out], *line)
+        unseen[held_out] = _between(cosines[held_out], *line)
     return Calibration(
         cosines=tuple(corners.tolist()),
         probabilities=tuple(values.tolist()),
@@ -240,6 +240,11 @@ def _checked(
     if not len(values) or not np.isfinite(values).all():
         raise ValueError("there is no result" if not len(values) else "the scores hold NaN or infinity")
     return values, relevant.astype(bool), clusters
+
+
+def _between(cosines: np.ndarray, corners: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Straight lines between the corners; between corners that nearly touch, rounding may step out of 0 to 1."""
+    return np.clip(np.interp(cosines, corners, probabilities), 0.0, 1.0)
 
 
 def _bins(scores: np.ndarray, bins: int) -> np.ndarray:

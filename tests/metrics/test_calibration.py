@@ -173,6 +173,16 @@ def test_any_calibration_rises_within_0_and_1_and_survives_json(drawn: list[tupl
     np.testing.assert_array_equal(again.probability(cosines), calibration.probability(cosines))
 
 
+def test_corners_that_nearly_touch_do_not_lead_out_of_0_and_1() -> None:
+    corners, asked = (0.0, 2.1e-321, 1.0), np.array([0.0, 7e-322, 1.4e-321, 2.1e-321])
+    assert not np.isfinite(
+        np.interp(asked, corners, (0.0, 1.0, 1.0))
+    ).all()  # a slope that no number can hold
+    line = Calibration(corners, (0.0, 1.0, 1.0), None, None, 0.0, 0.0, 3, 1)
+    chance = line.probability(asked)
+    assert (chance >= 0).all() and (chance <= 1).all()
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
