@@ -1,6 +1,7 @@
 """The HTTP side of the service: addresses, bodies, errors."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,10 @@ def api(service: Service, key: str | None) -> APIRouter:
     """The routes below /api."""
     router = APIRouter(prefix="/api", responses=_ERRORS)
 
+    async def answered(request: Request, work: Callable[[Asked], Any]) -> Any:
+        body, kind = await request.body(), request.headers.get("content-type", "")
+        return await run_in_threadpool(lambda: work(read_asked(kind, body, service.limits)))
+
     @router.get("/models", response_model=schemas.ModelsOut, summary="The models that can be asked")
     def models(
         run: Annotated[str | None, Query(max_length=300, description="Open this run too.")] = None,
@@ -54,9 +59,7 @@ def api(service: Service, key: str | None) -> APIRouter:
         openapi_extra=schemas.request_body(schemas.QUERY),
     )
     async def search(request: Request) -> Any:
-        return await run_in_threadpool(
-            lambda body: service.search(_asked(request, body)), await request.body()
-        )
+        return await answered(request, service.search)
 
     @router.post(
         "/explain",
@@ -65,9 +68,7 @@ def api(service: Service, key: str | None) -> APIRouter:
         openapi_extra=schemas.request_body(schemas.EXPLAIN),
     )
     async def explain(request: Request) -> Any:
-        return await run_in_threadpool(
-            lambda body: service.explain(_asked(request, body)), await request.body()
-        )
+        return await answered(request, service.explain)
 
     @router.get("/items", response_model=schemas.ItemsOut, summary="The catalogue, page by page")
     def items(
@@ -109,9 +110,6 @@ def api(service: Service, key: str | None) -> APIRouter:
         if key is not None:
             answer.set_cookie(COOKIE, key, httponly=True, samesite="strict", max_age=30 * 24 * 3600)
         return answer
-
-    def _asked(request: Request, body: bytes) -> Asked:
-        return read_asked(request.headers.get("content-type", ""), body, service.limits)
 
     return router
 

@@ -20,7 +20,7 @@ from lens.errors import LensError
 from lens.tracking.models import read_registration
 from lens.tracking.names import flatten, metric_name
 from lens.tracking.outbox import Outbox
-from lens.tracking.runs import LONGEST_PARAM, LONGEST_TAG, add_to_run, continue_run, start_run
+from lens.tracking.runs import LONGEST_PARAM, LONGEST_TAG, continue_run, link_to_page, start_run
 from lens.tracking.store import (
     DEFAULT_EXPERIMENT,
     client,
@@ -120,7 +120,7 @@ class RunLogger(Logger):
         if self._run_id is None:
             run_id = start_run(self.uri, experiment_id, self._run_name, self._tags, self._parent)
             if self._page:
-                add_to_run(self.uri, run_id, tags=page_tags(self._page, run_id))
+                link_to_page(self.uri, run_id, self._page)
         else:
             run_id, self._params = continue_run(self.uri, self._run_id, self._tags)
         self._run_id = run_id
@@ -287,13 +287,6 @@ class RunLogger(Logger):
             self.finalize("interrupted")
         elif not self._closed_as:
             self.finalize("failed")
-
-
-def page_tags(page: str, run_id: str) -> dict[str, str]:
-    """The tags of a run that lead to its index on the search page: the tag `page`, and MLflow's description."""
-    link = f"{page.rstrip('/')}/?run={run_id}"
-    said = f"[Search with this run]({link}), once `make serve` runs and the run has exported its index."
-    return {"page": link, "mlflow.note.content": said}
 
 
 def _folder_of(name: str) -> str | None:

@@ -168,3 +168,13 @@ def add_to_run(
                     mlflow.log_artifact(run_id, str(file), folder)
     except Exception as error:
         raise LensError(f"Nothing could be added to run {run_id}: {first_line(error)}") from error
+
+
+def link_to_page(uri: str, run_id: str, page: str) -> None:
+    """Let a run's tag `page` and its description lead to its index on the search page at this address.
+
+    Raises LensError if the store refuses.
+    """
+    link = f"{page.rstrip('/')}/?run={run_id}"
+    said = f"[Search with this run]({link}), once `make serve` runs and the run has exported its index."
+    add_to_run(uri, run_id, tags={"page": link, "mlflow.note.content": said})

@@ -167,6 +167,24 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(client: TestClient) -> Non
     sentence(client.delete("/api/search"), 405, "query")
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_what_agrees_is_told_for_pictures_and_for_words(client: TestClient, model: str) -> None:
+    first, second = (one["item_id"] for one in client.get("/api/items?limit=2").json()["items"])
+    asked = {"terms": [{"item": first}], "models": [model], "item": second}
+    told = client.post("/api/explain", json=asked).json()
+    for side in ("query", "item"):
+        values = np.array(told[side]["values"])
+        assert values.shape == (told[side]["rows"], told[side]["columns"])
+        assert 0 <= values.min() and values.max() <= 1
+    assert told["means"].endswith(".")
+    assert (told["reconstructions"] is not None) == (model == "autoencoder_tiny")
+    words = client.post("/api/explain", json={**asked, "terms": [{"text": "a boot"}]})
+    if model == "clip_tiny":
+        assert words.status_code == 200 and words.json()["query"] is None
+    else:
+        sentence(words, 422, "query")
+
+
 def test_a_run_named_by_a_link_is_opened(client: TestClient, store: Store) -> None:
     run_id = store.runs["vit_tiny"]
     assert [one["run_id"] for one in client.get(f"/api/models?run={run_id[:12]}").json()["models"]].count(
