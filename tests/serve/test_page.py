@@ -17,6 +17,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+SHOWN = "image => image.complete && image.naturalWidth > 0"
+
+
 @pytest.fixture(scope="module")
 def server(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("page") / "log", f"uri={store.uri}", "decoders=1") as started:
@@ -66,7 +69,7 @@ def test_a_photograph_finds_itself_with_score_band_and_caption(page: Any, store:
     assert re.match(r"100(\.0)?\s*%", first.locator('[data-test="score"]').inner_text())
     assert "High" in first.locator('[data-test="band"]').inner_text()
     assert store.photo(4).name in str(first.get_attribute("data-item"))
-    assert first.locator("img").evaluate("image => image.complete && image.naturalWidth > 0")
+    page.wait_for_function(SHOWN, arg=first.locator("img").element_handle())
 
 
 def test_words_and_a_picture_together(page: Any, store: Store) -> None:
