@@ -17,9 +17,9 @@ FINE = 6  # places along a side: a coarser map of contributions does not point a
 FAINT = 1e-5  # differences of cosines below this are rounding, and are not stretched into a map
 
 MEANS = {
-    "contributions": "Bright parts add most to the similarity, beyond what any picture shares with a blank one",
-    "covering": "Bright parts matter most: with one painted white, a picture has less of what makes the two alike",
-    "words": "Bright parts fit the words best: without one of them, the picture is less like the words",
+    "contributions": "Coloured parts add most to the similarity, beyond what any picture shares with a blank one",
+    "covering": "Coloured parts matter most: with one painted white, a picture has less of what makes the two alike",
+    "words": "Coloured parts fit the words best: without one of them, the picture is less like the words",
 }
 REBUILT = "; each picture is also shown as the model rebuilds it from the numbers that it compares."
 

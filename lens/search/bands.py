@@ -146,8 +146,8 @@ def _first_results(
 
 def _fixed(cosines: Array, relevant: Array, query: Array, about: str) -> dict[str, Any]:
     means = (
-        f"Fixed: high from a cosine of {HIGH:.2f}, medium from {MEDIUM:.2f}. `bands` says how many of the first "
-        f"{RESULTS} results in each are of the query's {about}."
+        f"Fixed: high from a cosine of {HIGH:.2f}, medium from {MEDIUM:.2f}. A band's precision is the share "
+        f"of its results, among the first {RESULTS}, that are of the query's {about}."
     )
     return _band(HIGH, MEDIUM, means, cosines, relevant, query)
 
@@ -156,7 +156,7 @@ def _calibrated(cosines: Array, relevant: Array, query: Array, about: str) -> di
     found = calibrate(cosines, relevant, query)
     means = (
         f"Calibrated: from these cosines on, a result among the first {RESULTS} is with a probability of at least "
-        f"{HIGH:.0%} (high) or {MEDIUM:.0%} (medium) of the query's {about}; null: no result reaches it."
+        f"{HIGH:.0%} (high) or {MEDIUM:.0%} (medium) of the query's {about}."
     )
     return _band(found.high, found.medium, means, cosines, relevant, query)
 

@@ -182,13 +182,18 @@ class Searcher:
         chosen = np.random.default_rng(0).choice(rows, min(NEGATIVES, len(rows)), replace=False)
         return learn(name, examples, self.reader.vectors(np.sort(chosen)), run_id=self.run_id)
 
+    @property
+    def centres(self) -> bool:
+        """Whether the index keeps the means that centred queries take away."""
+        return "image_mean" in (self.reader.manifest.get("bands") or {}).get("mixed", {})
+
     def _means(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Of the index's images and of texts, [D] each."""
-        mixed = (self.reader.manifest.get("bands") or {}).get("mixed", {})
-        if "image_mean" not in mixed:
+        if not self.centres:
             raise LensError(
                 f"The index {self.reader.folder} keeps no means of its images and texts; ask without centre."
             )
+        mixed = self.reader.manifest["bands"]["mixed"]
         return np.array(mixed["image_mean"]), np.array(mixed["text_mean"])
 
     def _images(self, images: Sequence[ImageSource | Image.Image], clock: "Clock") -> Vector:

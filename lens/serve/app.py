@@ -15,6 +15,7 @@ from lens.search import Embedder
 from lens.serve import routes
 from lens.serve.batches import Batcher, ServedEmbedder
 from lens.serve.decode import Decoders
+from lens.serve.explaining import Explainer
 from lens.serve.figures import Counted, Figures
 from lens.serve.guards import Guard
 from lens.serve.pictures import Pictures
@@ -34,6 +35,8 @@ def create_app(settings: Settings, on_start: Callable[[], None] = lambda: None) 
     figures, limits = Figures(), settings.limits
     decoders = Decoders(limits, settings.decoders or min(4, os.cpu_count() or 1))
     batcher = Batcher(_BATCH, limits.seconds, figures.batches.observe)
+    pictures = Pictures(settings.roots)
+    explainer = Explainer(pictures, limits.seconds)
 
     def prepared(embedder: Embedder) -> Embedder:
         return ServedEmbedder(embedder, decoders, batcher)
@@ -45,8 +48,8 @@ def create_app(settings: Settings, on_start: Callable[[], None] = lambda: None) 
         raise
     service = Service(
         shelf,
-        Pictures(settings.roots),
-        batcher,
+        pictures,
+        explainer,
         limits,
         lambda experiment, run: f"{settings.mlflow}/#/experiments/{experiment}/runs/{run}",
         settings.key is not None,
@@ -67,6 +70,7 @@ def create_app(settings: Settings, on_start: Callable[[], None] = lambda: None) 
         ended.set()
         await task
         await asyncio.to_thread(batcher.close)
+        await asyncio.to_thread(explainer.close)
         await asyncio.to_thread(decoders.close)
 
     app = FastAPI(

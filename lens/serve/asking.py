@@ -46,9 +46,6 @@ def read_asked(content_type: str, body: bytes, limits: Limits) -> Asked:
     for name in files:
         if name not in PARTS:
             raise LensError(f"The form has a file {name!r}; pictures are called {', '.join(PARTS)}.")
-    for name in fields:
-        if name not in _FIELDS:
-            raise LensError(f"The form has a field {name!r}; it may have {', '.join(_FIELDS)}.")
     return _asked(_from_form(fields, list(files)), files, limits)
 
 
@@ -114,9 +111,12 @@ def _parts(content_type: str, body: bytes) -> tuple[dict[str, list[str]], dict[s
 
     def on_field(field: Any) -> None:
         name, value = _text(field.field_name), field.value or b""
+        if name not in _FIELDS:
+            raise LensError(f"The form has a field {name[:50]!r}; it may have {', '.join(_FIELDS)}.")
         if len(value) > _LONGEST_FIELD:
             raise LensError(f"The field {name[:50]!r} of the form is longer than {_LONGEST_FIELD:,} bytes.")
-        fields.setdefault(name, []).append(_text(value))
+        if value:  # a field that was left empty was not filled in
+            fields.setdefault(name, []).append(_text(value))
 
     def on_file(file: Any) -> None:
         name = _text(file.field_name)

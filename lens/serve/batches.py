@@ -35,13 +35,15 @@ class Batcher:
     Args:
         most: pictures or texts in one pass.
         seconds: that a caller waits for its vectors.
-        observe: is told the size of each pass.
+        observe: is told the size of each pass; name: of the thread.
     """
 
-    def __init__(self, most: int, seconds: float, observe: Callable[[int], None]) -> None:
+    def __init__(
+        self, most: int, seconds: float, observe: Callable[[int], None], name: str = "embedding"
+    ) -> None:
         self._most, self._seconds, self._observe = most, seconds, observe
         self._jobs: queue.Queue[_Job | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, name="embedding", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def __call__(self, work: Callable[[Sequence[Any]], Any], given: Sequence[Any]) -> Any:
@@ -123,7 +125,7 @@ class ServedEmbedder(Embedder):
             precision=embedder.precision,
         )
         self._decoders, self._batcher = decoders, batcher
-        self.own = embedder  # for work that is itself a pass of the batcher, and must not wait for another
+        self.own = embedder  # for work that is not to be shared, as an explanation's hundred passes
 
     def open(self, source: Any) -> Image.Image:
         """A picture as the model sees it, RGB [S, S]; `source` is the bytes of a file. Raises LensError."""

@@ -105,4 +105,5 @@ def _square(source: bytes, size: int, pixels: int) -> np.ndarray | str:
     try:
         return fit_square(load_rgb(source, pixels, at_least=size), size)
     except LensError as error:
-        return str(error)
+        sentence = str(error)  # of a file without a name
+        return sentence[:1].upper() + sentence[1:]

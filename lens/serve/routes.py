@@ -23,6 +23,7 @@ _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Failure, "description": text}
     for status, text in {
+        400: "The request cannot be read.",
         401: "The key is missing or wrong.",
         404: "There is no such model or item.",
         408: "The upload took too long.",

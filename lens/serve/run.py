@@ -109,6 +109,7 @@ def _signals() -> Iterator[dict[str, bool]]:
 def _answer(settings: Settings, listening: socket.socket, drain: float, ready: Any) -> None:
     """All that the process does which answers."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # who sent a broken form is told
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
     import uvicorn
 

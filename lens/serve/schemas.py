@@ -38,6 +38,7 @@ class ModelOut(BaseModel):
     bands: dict[str, Any] = Field(
         description="For image, text and mixed queries: where the bands begin (cosine)."
     )
+    centres: bool = Field(description="Whether mixed queries can be centred.")
     where: dict[str, list[str]] = Field(
         description="Columns of texts to filter by, with their values where few."
     )
@@ -210,10 +211,12 @@ def request_body(schema: dict[str, Any]) -> dict[str, Any]:
             "k": {"type": "integer", "minimum": 1, "maximum": 100},
             "query": {
                 "type": "string",
+                "contentMediaType": "application/json",
                 "description": "A query in JSON, whose image terms name the form's files.",
             },
             **extra,
         },
+        "description": "At least an image or a query.",
     }
     content = {
         "application/json": {"schema": schema, "examples": _EXAMPLES},

@@ -1,7 +1,5 @@
 """What the service answers: plain values in and out, no HTTP."""
 
-import base64
-import io
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,13 +8,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import numpy as np
-from PIL import Image
 
 from lens.errors import LensError
 from lens.search import Query, Result, search_several
-from lens.search.agreement import Agreement, agreement
 from lens.serve.asking import Asked
-from lens.serve.batches import Batcher, ServedEmbedder
+from lens.serve.explaining import Explainer
 from lens.serve.fold import folded
 from lens.serve.pictures import FULL, THUMBNAIL, Pictures
 from lens.serve.problems import Missing
@@ -41,14 +37,14 @@ class Service:
         self,
         shelf: Shelf,
         pictures: Pictures,
-        batcher: Batcher,
+        explainer: Explainer,
         limits: Limits,
         run_url: Callable[[str, str], str],
         needs_key: bool,
         observe: Callable[[Mapping[str, float]], None],
     ) -> None:
         self.shelf, self.pictures, self.limits = shelf, pictures, limits
-        self._batcher, self._run_url, self._needs_key = batcher, run_url, needs_key
+        self._explainer, self._run_url, self._needs_key = explainer, run_url, needs_key
         self._observe, self.version = observe, version("shopping-lens")
 
     def models(self, run: str | None = None) -> dict[str, Any]:
@@ -95,40 +91,12 @@ class Service:
         }
 
     def explain(self, asked: Asked) -> dict[str, Any]:
-        """Which parts of the query and of an item agree.
-
-        The query's picture is its first image, or else its first item, of a weight above 0.
-        Raises LensError for a query that shows nothing, or a model that cannot tell.
-        """
+        """Which parts of the query and of one item agree, see `Explainer.explain`."""
         served = self._asked(asked.query)
         if len(served) != 1 or asked.item is None:
             raise LensError('Give one model and one "item": the result to be looked at.')
         one = next(iter(served.values()))
-        embedder = one.searcher.embedder
-        if embedder is None or not embedder.explains:
-            raise LensError(f"{one.name} cannot show which parts agree.")
-        item = self._item(one, asked.item)
-        size = embedder.image_size
-        picture, text = self._shown(asked.query, one), _words(asked.query)
-        if picture is None and (text is None or not embedder.takes_texts):
-            raise LensError(
-                "The query has nothing of a weight above 0 that could be compared with a picture."
-            )
-        against = self.pictures.rgb(one.reader, item, size)
-        own = embedder.own if isinstance(embedder, ServedEmbedder) else embedder
-        found: Agreement = self._batcher(
-            lambda _: [agreement(own, picture, against, None if picture is not None else text)], [None]
-        )[0]
-        rebuilt = {"query": _png(found.rebuilt_query), "item": _png(found.rebuilt_item)}
-        return {
-            "model": one.name,
-            "item_id": asked.item,
-            "kind": found.kind,
-            "means": found.means,
-            "query": None if found.query is None else _grid(found.query),
-            "item": _grid(found.item),
-            "reconstructions": rebuilt if any(rebuilt.values()) else None,
-        }
+        return self._explainer.explain(one, asked.query, self._item(one, asked.item))
 
     def items(
         self, model: str | None, offset: int, limit: int, category: str | None, text: str | None
@@ -174,7 +142,8 @@ class Service:
             "explains": embedder is not None and embedder.explains,
             "image_size": embedder.image_size if embedder else None,
             "newest": one.newest,
-            "bands": reader.manifest.get("bands") or {},
+            "bands": {name: _band(part) for name, part in (reader.manifest.get("bands") or {}).items()},
+            "centres": one.searcher.centres,
             "where": {name: some for name, some in values.items() if some and some != [""]},
             "index_written": reader.manifest.get("created"),
             "catalogue": (reader.manifest.get("catalogue") or {}).get("name"),
@@ -247,17 +216,6 @@ class Service:
             "models": result.models,
         }
 
-    def _shown(self, query: Query, one: Served) -> Image.Image | None:
-        embedder = one.searcher.embedder
-        assert embedder is not None  # `explain` asked
-        for term in query.terms:
-            if term.image is not None and term.weight > 0:
-                return embedder.open(term.image)  # type: ignore[arg-type]
-        for term in query.terms:
-            if term.item is not None and term.weight > 0:
-                return self.pictures.rgb(one.reader, self._item(one, term.item), embedder.image_size)
-        return None
-
 
 class _named:
     """Sentences of a search without the places of indices, which are nobody's business."""
@@ -277,18 +235,6 @@ class _named:
                 raise type(error)(sentence) from error
 
 
-def _words(query: Query) -> str | None:
-    return next((term.text for term in query.terms if term.text is not None and term.weight > 0), None)
-
-
-def _grid(values: np.ndarray) -> dict[str, Any]:
-    rows, columns = values.shape
-    return {"rows": rows, "columns": columns, "values": np.round(values.astype(float), 4).tolist()}
-
-
-def _png(values: np.ndarray | None) -> str | None:
-    if values is None:
-        return None
-    written = io.BytesIO()
-    Image.fromarray(values).save(written, "PNG")
-    return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode()
+def _band(part: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person is told of the bands of one kind of query."""
+    return {name: part.get(name) for name in ("high", "medium", "means", "queries", "bands")}
