@@ -108,6 +108,10 @@ def _signals() -> Iterator[dict[str, bool]]:
 
 def _answer(settings: Settings, listening: socket.socket, drain: float, ready: Any) -> None:
     """All that the process does which answers."""
+    # Read when the libraries are loaded. Dozens of requests multiply small matrices at once, and would wait, spinning,
+    # for the threads that NumPy shares out among them: experiment 005 measures what that costs.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # who sent a broken form is told
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()

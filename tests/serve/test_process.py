@@ -1,5 +1,6 @@
 """The service as processes: started, replaced, stopped, killed."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -10,7 +11,9 @@ import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import psutil
+import pytest
 
 from tests.bulk.trained import ROOT, environment
 from tests.serve.server import Server, serving
@@ -176,3 +179,66 @@ def test_others_are_let_in_with_a_warning_and_a_key(store: Store, tmp_path: Path
         assert httpx.get(f"{server.url}/").status_code == 200
     finally:
         server.kill()
+
+
+@pytest.mark.slow
+def test_killed_at_random_it_is_ready_again_with_the_same_answers(store: Store, tmp_path: Path) -> None:
+    """All its processes at once, while they start or while they answer; `LENS_KILLS` says how often."""
+    random = np.random.default_rng()
+    given = (f"uri={store.uri}", f"run=[{store.runs['resnet_tiny']},{store.runs['clip_tiny']}]", "decoders=1")
+    before = _contents(store)
+    with serving(tmp_path / "log", *given) as server:
+        expected, port = _answers(server, store), server.port
+    assert len(expected) == 9
+    for kill in range(int(os.environ.get("LENS_KILLS", "15"))):
+        server = Server(tmp_path / f"log{kill}", *given, port=port)
+        try:
+            if kill % 3 == 0:
+                time.sleep(
+                    random.uniform(0, 5)
+                )  # it may be anywhere between its first line and its first answer
+            else:
+                server.wait_ready()
+                assert _answers(server, store) == expected, server.output
+                ended = threading.Event()
+                crowd = [threading.Thread(target=_ask_on, args=(server, store, ended)) for _ in range(4)]
+                for one in crowd:
+                    one.start()
+                time.sleep(random.uniform(0, 1))
+                ended.set()
+        finally:
+            server.kill()
+        assert "Traceback" not in server.output, server.output
+    with serving(tmp_path / "last", *given, port=port) as server:
+        assert _answers(server, store) == expected
+    assert _contents(store) == before  # nothing was stored, nothing was lost
+
+
+def _answers(server: Server, store: Store) -> list[list[tuple[str, float]]]:
+    """What it finds for three photographs, items and words, with the cosines to the last digit."""
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        told = []
+        for number in (1, 20, 50):
+            photo = store.photo(number)
+            picture = {"image": (photo.name, photo.read_bytes())}
+            told.append(client.post("/api/search", files=picture, data={"model": "resnet_tiny"}))
+            item = photo.relative_to(store.shoes).as_posix()
+            told.append(client.post("/api/search", json={"terms": [{"item": item}], "k": 5}))
+            words = {"terms": [{"text": photo.parent.parent.name}], "models": ["clip_tiny"]}
+            told.append(client.post("/api/search", json=words))
+    assert {one.status_code for one in told} == {200}, [one.text for one in told]
+    return [[(found["item_id"], found["cosine"]) for found in one.json()["results"]] for one in told]
+
+
+def _ask_on(server: Server, store: Store, ended: threading.Event) -> None:
+    while not ended.is_set():
+        try:
+            _answers(server, store)
+        except httpx.HTTPError:  # it was killed
+            return
+
+
+def _contents(store: Store) -> dict[str, bytes]:
+    """Each file of the indices, by its digest."""
+    files = [file for model in store.runs for file in store.index(model).rglob("*") if file.is_file()]
+    return {str(file): hashlib.sha256(file.read_bytes()).digest() for file in files}
