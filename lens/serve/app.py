@@ -27,8 +27,13 @@ _BATCH = 32  # pictures in one pass
 log = logging.getLogger("lens.serve")
 
 
-def create_app(settings: Settings, on_start: Callable[[], None] = lambda: None) -> FastAPI:
-    """The application, its models loaded; `on_start` is called when it is about to answer.
+def create_app(
+    settings: Settings, on_start: Callable[[], None] = lambda: None, leaving: threading.Event | None = None
+) -> FastAPI:
+    """The application, its models loaded.
+
+    Args:
+        on_start: called when it is about to answer; leaving: once set, each answer ends its connection.
 
     Raises LensError where there is nothing to serve.
     """
@@ -92,6 +97,7 @@ def create_app(settings: Settings, on_start: Callable[[], None] = lambda: None) 
         concurrent=limits.concurrent,
         key=settings.key,
         hosts=settings.hosts,
+        leaving=leaving or threading.Event(),
     )
     app.add_middleware(Counted, figures=figures)
     return app

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 import re
+import threading
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -38,12 +39,20 @@ class Guard:
         key: that those requests have to bring, as `Authorization: Bearer KEY` or as the page's cookie; None asks none.
         hosts: names that a browser may call the service by, "*" any: another site's name that was pointed at this
             machine would let its pages read what is meant for this machine alone.
+        leaving: once set, each answer ends its connection.
     """
 
     def __init__(
-        self, app: ASGIApp, body: int, seconds: float, concurrent: int, key: str | None, hosts: Sequence[str]
+        self,
+        app: ASGIApp,
+        body: int,
+        seconds: float,
+        concurrent: int,
+        key: str | None,
+        hosts: Sequence[str],
+        leaving: threading.Event,
     ) -> None:
-        self.app, self._hosts = app, [host.lower() for host in hosts]
+        self.app, self._hosts, self._leaving = app, [host.lower() for host in hosts], leaving
         self._body, self._seconds, self._concurrent, self._key = body + _OVERHEAD, seconds, concurrent, key
         self._busy = 0
 
@@ -58,6 +67,8 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
+                if self._leaving.is_set():
+                    headers["connection"] = "close"
             await send(message)
 
         counted = scope["path"].startswith("/api/")

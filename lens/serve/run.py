@@ -118,9 +118,12 @@ def _answer(settings: Settings, listening: socket.socket, drain: float, ready: A
     import uvicorn
 
     from lens.serve.app import create_app
+    from lens.serve.leaving import LeavingServer
+
+    leaving = threading.Event()
 
     try:
-        app = create_app(settings, ready.set)
+        app = create_app(settings, ready.set, leaving)
     except LensError as error:
         print(error, file=sys.stderr, flush=True)
         sys.exit(_MISTAKE)
@@ -133,7 +136,7 @@ def _answer(settings: Settings, listening: socket.socket, drain: float, ready: A
         timeout_keep_alive=15,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        LeavingServer(config, leaving).run(sockets=[listening])
     except KeyboardInterrupt:  # uvicorn hands it on when everything is finished
         pass
 

@@ -31,7 +31,7 @@ def guarded(**settings: Any) -> tuple[FastAPI, threading.Event]:
     def page() -> str:
         return "the page"
 
-    app.add_middleware(Guard, **{**GUARD, **settings})
+    app.add_middleware(Guard, **{**GUARD, "leaving": threading.Event(), **settings})
     return app, ready
 
 
@@ -52,6 +52,16 @@ def test_more_than_are_worked_on_at_once_are_told_to_come_again() -> None:
             assert (await client.get("/api/slow")).status_code == 200
 
     asyncio.run(crowd())
+
+
+def test_a_service_that_ends_says_so_in_each_answer() -> None:
+    leaving = threading.Event()
+    app, _ = guarded(leaving=leaving)
+    with TestClient(app) as client:
+        assert "connection" not in client.get("/").headers
+        leaving.set()
+        for answer in (client.get("/"), client.post("/api/echo", content=b"x"), client.get("/nothing")):
+            assert answer.headers["connection"] == "close"
 
 
 def test_bodies_are_limited_as_said_and_as_sent() -> None:

@@ -105,14 +105,16 @@ def test_it_is_replaced_without_a_lost_answer_and_comes_back_from_the_dead(
 
         def ask() -> None:
             query = {"terms": [{"item": "sneaker/none"}]}
-            while not ended.is_set():
-                try:
-                    answers.append(httpx.post(f"{server.url}/api/search", json=query, timeout=60).status_code)
-                except httpx.HTTPError as error:
-                    answers.append(repr(error))
+            with httpx.Client(timeout=60) as client:  # over one connection, as long as it stays open
+                while not ended.is_set():
+                    try:
+                        answers.append(client.post(f"{server.url}/api/search", json=query).status_code)
+                    except httpx.HTTPError as error:
+                        answers.append(repr(error))
 
-        thread = threading.Thread(target=ask)
-        thread.start()
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for one in threads:
+            one.start()
         (first,) = _answering(server)
         server.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + 90
@@ -121,7 +123,8 @@ def test_it_is_replaced_without_a_lost_answer_and_comes_back_from_the_dead(
             time.sleep(0.1)
         time.sleep(0.5)
         ended.set()
-        thread.join()
+        for one in threads:
+            one.join()
         assert set(answers) == {404} and len(answers) > 10  # no such item: a quick answer
         (second,) = _answering(server)
         os.kill(second, signal.SIGKILL)
