@@ -38,9 +38,10 @@ test-slow: setup  ## the tests that take long (exit status 5: there are none)
 lint: setup  ## style, formatting, types and the direction of imports
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-mlflow: setup  ## the runs in the browser; prints the address that shows the columns that matter
-	@echo "Open $$($(BIN)/python -m lens.tracking view)"
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 \
+mlflow: PORT ?= 5000
+mlflow: setup  ## the runs in the browser; prints the address that shows the columns that matter; PORT=5002
+	@echo "Open $$($(BIN)/python -m lens.tracking view --server http://127.0.0.1:$(PORT))"
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) \
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 serve: setup  ## the search page at http://127.0.0.1:8001; ARGS="run=RUN_ID port=8002" is passed on

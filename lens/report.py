@@ -23,9 +23,8 @@ def print_scores(name: str, scores: Mapping[str, float], folder: Path, run_id: s
             table.add_row(key.removeprefix("test/"), f"{value:.4f}", beside)
     console = Console(soft_wrap=True)
     console.print(table)
-    console.print(
-        f"{int(scores.get('test/excluded_queries', 0))} queries have no relevant item and are left out."
-    )
+    if excluded := int(scores.get("test/excluded_queries", 0)):
+        console.print(f"{excluded} queries have no relevant item and are left out.")
     console.print(f"Index: {folder / 'index'}" + (f"   Run: {run_id}" if run_id else ""))
 
 

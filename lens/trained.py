@@ -61,7 +61,7 @@ def as_embedder(model: Any, config: dict[str, Any], run_id: str) -> Embedder:
 def index_of(uri: str, run_id: str) -> Path:
     """The folder of the index that a run exported: beside train.py, or fetched once from the tracking store.
 
-    Raises LensError where the run exported none.
+    Raises LensError where the run exported none, as a comparison does, or the parent of a sweep.
     """
     own = project_folder() / "runs" / run_id / "index"
     if (own / "manifest.json").is_file():
@@ -70,7 +70,14 @@ def index_of(uri: str, run_id: str) -> Path:
     if not (kept / "manifest.json").is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-            os.replace(download(uri, run_id, "index", folder), kept)
+            try:
+                os.replace(download(uri, run_id, "index", folder), kept)
+            except LensError as error:
+                if "model" in run_tags(uri, run_id):
+                    raise
+                raise LensError(
+                    f"Run {run_id} trained no model, so it has no index; give one that did."
+                ) from error
     return kept
 
 

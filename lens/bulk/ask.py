@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ def ask(config: dict[str, Any]) -> None:
         question["where"] = fitting(question["where"], searcher.reader)
         answer = searcher.search(Query.from_dict(question))
         _print(answer, searcher.reader)
+        if not answer.results:
+            _tell_values(question["where"], searcher.reader)
     if out is not None:
         _write(Path(out), answer)
 
@@ -172,10 +175,22 @@ def _print(answer: Answer, reader: Reader) -> None:
             f"{result.cosine:.4f}",
             *(escape(str(result.item.get(name))) for name in shown),
         )
-    console = Console(soft_wrap=True)
+    console = wide_console()
     console.print(table)
     root = (reader.manifest.get("catalogue") or {}).get("root")
     console.print(f"Paths start at {root}." if root else "", highlight=False)
+
+
+def wide_console() -> Console:
+    """For tables that another program, or a file, may get: there no id is broken over two lines."""
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
+
+
+def _tell_values(where: Mapping[str, Any], reader: Reader) -> None:
+    """What the columns hold that left nothing, where that is soon said."""
+    for name in where:
+        if values := reader.distinct(name, 20):
+            print(f"{name} is one of: {', '.join(values)}.")
 
 
 def _write(path: Path, answer: Answer) -> None:

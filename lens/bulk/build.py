@@ -164,6 +164,8 @@ def alone(folder: Path) -> Iterator[None]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
+        if not os.path.exists(lock.lock_file):  # a place like /proc gives no file, and no reason
+            raise LensError(f"Nothing can be written beside {folder}.") from error
         raise LensError(
             f"Another process embeds into {folder}; wait until it is done, or stop it."
         ) from error

@@ -7,11 +7,10 @@ from typing import Any
 
 from PIL import Image
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from lens.bulk.ask import searcher_of
+from lens.bulk.ask import searcher_of, wide_console
 from lens.data.sources import IMAGE_SUFFIXES
 from lens.errors import LensError
 from lens.search import Embedder, load_group, save_group
@@ -30,7 +29,8 @@ def learn(config: dict[str, Any]) -> None:
     with searcher_of(config) as searcher:
         group = searcher.group(target.stem, [str(path) for path in paths])
     save_group(group, target)
-    print(f"{target}: the group {group.name!r} of {group.examples} examples. Ask for it by group={target}.")
+    count = f"{group.examples} example{'s' * (group.examples != 1)}"
+    print(f"{target}: the group {group.name!r} of {count}. Ask for it by group={target}.")
 
 
 def classify(config: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ def _print(name: str, threshold: float, lines: list[dict[str, Any]]) -> None:
         table.add_row(*(str(value) for value in line.values()))
     if len(lines) > _SHOWN:
         table.caption = f"and {len(lines) - _SHOWN} more; out=FILE.csv writes all"
-    console = Console(soft_wrap=True)
+    console = wide_console()
     console.print(table)
     console.print(
         f"In the group from a cosine of {threshold:.4f} with its prototype; probe: the linear probe's probability.",

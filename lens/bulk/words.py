@@ -85,8 +85,9 @@ def _check_complete(task: Task, given: Sequence[str]) -> None:
     if task in _GROUPS and "group" not in given:
         raise LensError(f"{_GROUPS[task]}= needs group=FILE.json too, the group's file.")
     if task in ("ask", *_GROUPS) and len({"run", "index"} & set(given)) != 1:
+        both = "not both " if "run" in given else ""
         raise LensError(
-            "Say which index is asked: run=RUN_ID for the one that a run exported, or index=FOLDER."
+            f"Say which index is asked, {both}run=RUN_ID for the one that a run exported, or index=FOLDER."
         )
 
 

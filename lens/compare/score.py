@@ -76,10 +76,9 @@ def print_result(title: str, judged: Judged) -> None:
     if len(judged.categories) > 1:
         console.print(_by_category(judged))
     kind = "products" if judged.clustered else "queries"
-    console.print(
-        f"{scores.excluded_queries} queries have no relevant item and are left out. Intervals: bootstrap over {kind}. "
-        "Macro: mean over categories."
-    )
+    if scores.excluded_queries:
+        console.print(f"{scores.excluded_queries} queries have no relevant item and are left out.")
+    console.print(f"Intervals: bootstrap over {kind}. Macro: mean over categories.")
     if scores.tied_queries:
         console.print(
             f"{scores.tied_queries} queries have results that depend on how items of equal cosine are ordered."

@@ -128,9 +128,9 @@ class Writer:
         index has. progress: the label of a progress bar; None shows none. Raises LensError, with the index as it was.
         """
         with self._mutex:
+            base = open_base(self._target, verify=True)
             if self._base.manifest["format_version"] > 1 and not self._file.about.version:
                 return
-            base = open_base(self._target, verify=True)
             reader = Reader(self._target, base, None, read_changes(base, True), None)
             facts, engine = given(base.manifest), base.manifest.get("engine", {})
             if self._file.about.version:

@@ -64,8 +64,9 @@ def make_bands(
 
     Up to 1,000 items are queries, against the items of the same side: the validation side, where there is one, since a
     model knows its training images and the test side is for judging. For texts each query item gives one of its
-    captions; for mixed queries its image and that caption are added up, and the item itself is left out. Time and
-    memory are those of 1,000 queries in at most 50,000 items. Queries of which no other item is of their kind count.
+    captions; for mixed queries its image and that caption are added up, each without the mean of its kind, and the item
+    itself is left out. Time and memory are those of 1,000 queries in at most 50,000 items. Queries of which no other
+    item is of their kind count.
 
     Args:
         vectors: unit vectors float32 [N, D]; items: their N items.
@@ -76,7 +77,7 @@ def make_bands(
         empty where there are fewer than two items to measure on; else for each modality ``high``, ``medium``
         (cosines or None), ``means`` (a sentence), ``queries``, ``bands``: a line a band with its share
         of the first ten results, their precision and its 95 % interval. ``mixed`` also has ``image_mean`` and
-        ``text_mean``, [D] each, for queries that are centred.
+        ``text_mean``, [D] each, which its queries are rid of, and so says ``centred``.
     """
     random = np.random.default_rng(seed)
     rows, where = _measured(items, random)
@@ -102,17 +103,15 @@ def make_bands(
     asked = labels[captioned[distinct]]
     words = f"{relevance}, measured on {len(distinct)} captions of {where}"
     bands["text"] = _calibrated(*_first_results(written[distinct], nobody, gallery, asked, labels), words)
-    both = gallery[captioned] + written
+    image_mean, text_mean = gallery.mean(axis=0), written.mean(axis=0)
+    both = (gallery[captioned] - image_mean) + (written - text_mean)
     length = np.linalg.norm(both, axis=1, keepdims=True)
     keep = length[:, 0] > 1e-6
     mixed = (both[keep] / length[keep]).astype(np.float32)
     asked = labels[captioned[keep]]
     words = f"{relevance}, measured on {len(mixed)} images of {where} with a caption of theirs, both counting alike"
     bands["mixed"] = _calibrated(*_first_results(mixed, captioned[keep], gallery, asked, labels), words)
-    bands["mixed"] |= {
-        "image_mean": gallery.mean(axis=0).tolist(),
-        "text_mean": written.mean(axis=0).tolist(),
-    }
+    bands["mixed"] |= {"centred": True, "image_mean": image_mean.tolist(), "text_mean": text_mean.tolist()}
     return bands
 
 

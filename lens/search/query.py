@@ -58,14 +58,14 @@ class Term:
 class Query:
     """What to search for.
 
-    terms: their weighted unit vectors are added up, and the direction of the sum is searched for.
+    terms: their weighted unit vectors are added up, and the direction of the sum is searched for. Of images and texts
+        together each first loses the mean of its kind: those of CLIP lie in two separate cones (Liang et al. 2022,
+        "Mind the Gap"), and in their plain sum the image decides nearly alone.
     where: conditions on the items' columns, see `lens.index.Reader.search`; k: how many results.
     models: the models to ask, by name; empty: all there are.
     fusion: of several models: ``rrf``, by the ranks, or ``scores``, by standardised cosines; weights: of the models.
     expand: search again, moved towards this many first results.
     rerank: order the first results by k-reciprocal neighbours; of several models only with ``rrf``.
-    centre: of mixed queries, take each modality's mean away before adding up: images and texts of CLIP lie in two
-        separate cones (Liang et al. 2022, "Mind the Gap").
     keep_items: let items that the query names be results too.
 
     Raises LensError for what cannot be asked.
@@ -79,7 +79,6 @@ class Query:
     weights: Mapping[str, float] = field(default_factory=dict)
     expand: int = 0
     rerank: bool = False
-    centre: bool = False
     keep_items: bool = False
 
     def __post_init__(self) -> None:
@@ -95,7 +94,7 @@ class Query:
         _whole("expand", self.expand, 0, 100)
         if self.fusion not in ("rrf", "scores"):
             raise LensError(f"fusion is {self.fusion!r}; it is rrf or scores.")
-        for name in ("rerank", "centre", "keep_items"):
+        for name in ("rerank", "keep_items"):
             if not isinstance(getattr(self, name), bool):
                 raise LensError(f"{name} is {getattr(self, name)!r}; it is true or false.")
         for model, weight in self.weights.items():

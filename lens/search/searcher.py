@@ -120,7 +120,7 @@ class Searcher:
         largest = max(
             abs(float(term.weight)) for term in query.terms
         )  # the sum's direction is all that counts
-        means = self._means() if query.centre and query.modality == "mixed" else (0.0, 0.0)
+        means = self._means() if query.modality == "mixed" else (0.0, 0.0)
         for kind, read in (
             ("image", self._images),
             ("text", self._texts),
@@ -182,18 +182,11 @@ class Searcher:
         chosen = np.random.default_rng(0).choice(rows, min(NEGATIVES, len(rows)), replace=False)
         return learn(name, examples, self.reader.vectors(np.sort(chosen)), run_id=self.run_id)
 
-    @property
-    def centres(self) -> bool:
-        """Whether the index keeps the means that centred queries take away."""
-        return "image_mean" in (self.reader.manifest.get("bands") or {}).get("mixed", {})
-
-    def _means(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Of the index's images and of texts, [D] each."""
-        if not self.centres:
-            raise LensError(
-                f"The index {self.reader.folder} keeps no means of its images and texts; ask without centre."
-            )
-        mixed = self.reader.manifest["bands"]["mixed"]
+    def _means(self) -> tuple[Any, Any]:
+        """What images and texts have in common each, [D]; nothing where the index's bands are of uncentred queries."""
+        mixed = (self.reader.manifest.get("bands") or {}).get("mixed", {})
+        if not mixed.get("centred"):
+            return 0.0, 0.0
         return np.array(mixed["image_mean"]), np.array(mixed["text_mean"])
 
     def _images(self, images: Sequence[ImageSource | Image.Image], clock: "Clock") -> Vector:

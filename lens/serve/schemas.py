@@ -38,7 +38,6 @@ class ModelOut(BaseModel):
     bands: dict[str, Any] = Field(
         description="For image, text and mixed queries: where the bands begin (cosine)."
     )
-    centres: bool = Field(description="Whether mixed queries can be centred.")
     where: dict[str, list[str]] = Field(
         description="Columns of texts to filter by, with their values where few."
     )
@@ -174,7 +173,6 @@ QUERY: dict[str, Any] = {
         "weights": {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}},
         "expand": {"type": "integer", "minimum": 0, "maximum": 100},
         "rerank": {"type": "boolean"},
-        "centre": {"type": "boolean"},
         "keep_items": {"type": "boolean"},
         "fold": {
             "type": "boolean",

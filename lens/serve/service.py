@@ -143,7 +143,6 @@ class Service:
             "image_size": embedder.image_size if embedder else None,
             "newest": one.newest,
             "bands": {name: _band(part) for name, part in (reader.manifest.get("bands") or {}).items()},
-            "centres": one.searcher.centres,
             "where": {name: some for name, some in values.items() if some and some != [""]},
             "index_written": reader.manifest.get("created"),
             "catalogue": (reader.manifest.get("catalogue") or {}).get("name"),

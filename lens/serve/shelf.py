@@ -170,7 +170,7 @@ def _by_name(found: Sequence[Served]) -> dict[str, Served]:
     for one in found:
         run_name = one.run.name if one.run else ""
         short = (one.searcher.run_id or one.reader.folder.name)[:8]
-        names = [one.name, f"{one.name}@{run_name}", f"{one.name}@{short}"]
+        names = [one.name, f"{one.name}@{run_name if run_name != one.name else short}", f"{one.name}@{short}"]
         names += [f"{one.name}@{short}-{number}" for number in range(2, len(found) + 2)]
         name = next(name for name in names if name not in result and not name.endswith("@"))
         result[name] = replace(one, name=name)

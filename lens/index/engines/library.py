@@ -1,10 +1,13 @@
 """The library of approximate search, imported when it is needed."""
 
+import logging
 from typing import Any
 
 
 def faiss() -> Any:
     """The module; untyped, as its stubs do not know what its Python wrappers take."""
+    # It says, on the level of information, which of its builds it looked for in vain.
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
     import faiss
 
     return faiss
