@@ -16,6 +16,7 @@ from rich.table import Table
 
 from lens.errors import LensError
 from lens.index import Reader, open_index
+from lens.index.facets import distinct
 from lens.search import Answer, Embedder, Query, Searcher
 from lens.tracking import find_run, tracking_uri
 from lens.trained import embedder_of, index_of
@@ -189,7 +190,7 @@ def wide_console() -> Console:
 def _tell_values(where: Mapping[str, Any], reader: Reader) -> None:
     """What the columns hold that left nothing, where that is soon said."""
     for name in where:
-        if values := reader.distinct(name, 20):
+        if values := distinct(reader.values(name), 20):
             print(f"{name} is one of: {', '.join(values)}.")
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lens.errors import LensError
 from lens.index import changes, filters
@@ -155,17 +154,11 @@ class Reader:
         values = self._base_column(name).to_pylist() + self._additions().column(name).to_pylist()
         return np.fromiter((plain(value) for value in values), object, self.rows)
 
-    def distinct(self, name: str, most: int) -> list[Any] | None:
-        """The values of a column of texts among the items, sorted; None where they are more than `most`, or no texts.
-
-        Raises LensError for a column that the items lack.
-        """
+    def values(self, name: str) -> pa.ChunkedArray:
+        """A column of the items, as Arrow has it. Raises LensError for a column that the items lack."""
         filters.check_name(name, self.schema.names)
-        if not pa.types.is_string(self.schema.field(name).type):
-            return None
-        values = pa.chunked_array([*self._base_column(name).chunks, *self._additions().column(name).chunks])
-        found = pc.unique(values if len(self) == self.rows else values.filter(pa.array(self.alive)))
-        return None if len(found) > most else sorted(one for one in found.to_pylist() if one is not None)
+        every = pa.chunked_array([*self._base_column(name).chunks, *self._additions().column(name).chunks])
+        return every if len(self) == self.rows else every.filter(pa.array(self.alive))
 
     def ids(self, rows: Sequence[int] | Rows) -> list[str]:
         """The item ids of rows. Raises LensError for a row that does not exist."""

@@ -39,7 +39,10 @@ class ModelOut(BaseModel):
         description="For image, text and mixed queries: where the bands begin (cosine)."
     )
     where: dict[str, list[str]] = Field(
-        description="Columns of texts to filter by, with their values where few."
+        description="Columns of texts to filter by, with their values where these are at most 200."
+    )
+    numbers: dict[str, tuple[float, float]] = Field(
+        description="Columns of numbers to filter by, with their least and largest."
     )
     index_written: str | None
     catalogue: str | None

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from lens.errors import LensError
+from lens.index.facets import distinct, extent
 from lens.search import Query, Result, search_several
 from lens.serve.asking import Asked
 from lens.serve.explaining import Explainer
@@ -128,8 +129,13 @@ class Service:
 
     def _model(self, one: Served) -> dict[str, Any]:
         reader, run, embedder = one.reader, one.run, one.searcher.embedder
-        names = [name for name in reader.schema.names if name not in _NO_FILTER]
-        values = {name: reader.distinct(name, _MOST_VALUES) for name in names}
+        columns = {name: reader.values(name) for name in reader.schema.names if name not in _NO_FILTER}
+        texts = {
+            name: distinct(column, _MOST_VALUES)
+            for name, column in columns.items()
+            if column.type == "string"
+        }
+        numbers = {name: extent(column) for name, column in columns.items()}
         return {
             "name": one.name,
             "run_id": one.searcher.run_id,
@@ -143,7 +149,8 @@ class Service:
             "image_size": embedder.image_size if embedder else None,
             "newest": one.newest,
             "bands": {name: _band(part) for name, part in (reader.manifest.get("bands") or {}).items()},
-            "where": {name: some for name, some in values.items() if some and some != [""]},
+            "where": {name: some or [] for name, some in texts.items() if some not in ([], [""])},
+            "numbers": {name: ends for name, ends in numbers.items() if ends},
             "index_written": reader.manifest.get("created"),
             "catalogue": (reader.manifest.get("catalogue") or {}).get("name"),
         }

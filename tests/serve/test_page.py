@@ -1,133 +1,215 @@
-"""The page as a person uses it, in a real Chromium, on a real server."""
+"""The page in a real Chromium, on a real server: the ways in for a query, and what is shown of an answer."""
 
+import base64
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from playwright.sync_api import expect
 
-from tests.serve.browser import CHROMIUM, chromium
-from tests.serve.server import Server, serving
-from tests.serve.store import Store
-
-pytest.importorskip("playwright")
-pytestmark = pytest.mark.skipif(
-    not Path(CHROMIUM).exists(), reason="there is no Chromium (apt install chromium)"
-)
-
-
-SHOWN = "image => image.complete && image.naturalWidth > 0"
-
-
-@pytest.fixture(scope="module")
-def server(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("page") / "log", f"uri={store.uri}", "decoders=1") as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
+from tests.serve.browser import (
+    SHOWN,
+    answer,
+    by,
+    choose,
+    ids,
+    results,
+    say,
+    settled,
+    upload,
+    visited,
+    wait_for_another_answer,
+)  # fmt: skip
+from tests.serve.server import Server
+from tests.serve.store import MODELS, Store
 
 
-@pytest.fixture
-def page(browser: Any, server: Server) -> Iterator[Any]:
-    """The page, opened; it may tell the console nothing but of requests that were refused."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
-    opened = context.new_page()
-    wrong: list[str] = []
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    opened.goto(server.url)
-    opened.wait_for_selector('#try-list [data-test="tile"]')
-    yield opened
-    assert not [one for one in wrong if not one.startswith("Failed to load resource")]
-    context.close()
+def asked(server: Server, **query: Any) -> list[str]:
+    """Item ids of the service's own answer."""
+    answer = httpx.post(f"{server.url}/api/search", json=query, timeout=30).json()
+    return [one["item_id"] for one in answer["results"]]
 
 
-def results(page: Any, model: str | None = None) -> Any:
-    column = '[data-test="column"]' + (f'[data-model="{model}"]' if model else "")
-    return page.locator(f'{column} [data-test="result"]')
-
-
-def upload(page: Any, photo: Path) -> None:
-    page.set_input_files("#file-input", str(photo))
-    results(page).first.wait_for()
-
-
-def ids(found: Any) -> list[str]:
-    return [one.get_attribute("data-item") for one in found.all()]
-
-
-def test_a_photograph_finds_itself_with_score_band_and_caption(page: Any, store: Store) -> None:
+def test_a_photograph_finds_itself_with_score_band_caption_and_time(page: Any, store: Store) -> None:
     upload(page, store.photo(4))
     first = results(page).first
     assert first.get_attribute("data-band") == "high"
-    assert re.match(r"100(\.0)?\s*%", first.locator('[data-test="score"]').inner_text())
-    assert "High" in first.locator('[data-test="band"]').inner_text()
+    assert re.match(r"100(\.0)?\s*%", first.locator(by("score")).inner_text())
+    assert "High" in first.locator(by("band")).inner_text()
     assert store.photo(4).name in str(first.get_attribute("data-item"))
     page.wait_for_function(SHOWN, arg=first.locator("img").element_handle())
+    timing = page.locator(by("timing"))
+    assert re.search(r"Answered in [\d.]+ m?s", timing.inner_text())
+    assert {"decode", "embed", "search", "items"} <= set(timing.locator("dt").all_inner_texts())
 
 
-def test_words_and_a_picture_together(page: Any, store: Store) -> None:
-    page.locator("#model-list").get_by_text("clip_tiny").click()
+def test_a_picture_dropped_anywhere(page: Any, store: Store) -> None:
+    photo = base64.b64encode(store.photo(5).read_bytes()).decode()
+    data = page.evaluate_handle(
+        """(photo) => {
+            const bytes = Uint8Array.from(atob(photo), (letter) => letter.charCodeAt(0));
+            const data = new DataTransfer();
+            data.items.add(new File([bytes], "shoe.jpg", {type: "image/jpeg"}));
+            return data;
+        }""",
+        photo,
+    )
+    page.dispatch_event("footer", "dragenter", {"dataTransfer": data})
+    assert page.locator("#drop-cover").is_visible()
+    page.dispatch_event("footer", "drop", {"dataTransfer": data})
+    results(page).first.wait_for()
+    assert store.photo(5).name in ids(results(page))[0]
+    assert page.locator("#drop-cover").is_hidden()
+
+
+def test_a_picture_pasted(page: Any, store: Store) -> None:
+    photo = base64.b64encode(store.photo(6).read_bytes()).decode()
+    page.evaluate(
+        """async (photo) => {
+            const picture = new Image();
+            picture.src = `data:image/jpeg;base64,${photo}`;
+            await picture.decode();
+            const canvas = new OffscreenCanvas(picture.width, picture.height);
+            canvas.getContext("2d").drawImage(picture, 0, 0);
+            const blob = await canvas.convertToBlob({type: "image/png"});
+            await navigator.clipboard.write([new ClipboardItem({"image/png": blob})]);
+        }""",
+        photo,
+    )
+    page.keyboard.press("Control+v")
+    results(page).first.wait_for()
+    assert store.photo(6).name in ids(results(page))[0]
+
+
+def test_an_item_picked_from_the_catalogue(page: Any, server: Server) -> None:
+    page.click("#catalogue-button")
+    tiles = page.locator(f"#picker-grid {by('tile')}")
+    tiles.first.wait_for()
+    page.click("#picker-next")
+    expect(page.locator("#picker-count")).to_have_text("61 to 72 of 72")
+    page.fill("#picker-text", "no such shoe")
+    page.wait_for_selector(f"#picker-grid {by('picker-empty')}")
+    page.fill("#picker-text", "")
+    page.select_option("#picker-category", "boot")
+    expect(page.locator("#picker-count")).to_have_text("1 to 12 of 12")
+    picked = ids(tiles)[3]
+    tiles.nth(3).click()
+    assert page.locator("#picker").count() == 0
+    results(page).first.wait_for()
+    assert ids(results(page)) == asked(server, terms=[{"item": picked}], models=[page_model(page)], fold=True)
+
+
+def page_model(page: Any) -> str:
+    return str(page.locator("#model-list input:checked").first.get_attribute("value"))
+
+
+def test_one_of_the_examples(page: Any) -> None:
+    assert page.evaluate("document.body.dataset.state") == "start"
+    page.locator(f"#try-list {by('tile')}").nth(1).click()
+    results(page).first.wait_for()
+    assert page.evaluate("document.body.dataset.state") == "asked"
+    page.click("#new-search")
+    assert page.evaluate("document.body.dataset.state") == "start" and results(page).count() == 0
+
+
+def test_words_alone_and_with_a_picture(page: Any, server: Server, store: Store) -> None:
+    choose(page, "vit_tiny")
+    assert page.locator("#words").is_disabled()
+    page.locator(by("add-text-model")).click()
+    choose(page, "clip_tiny")
+    say(page, "a red boot")
+    assert ids(results(page)) == asked(
+        server, terms=[{"text": "a red boot"}], models=["clip_tiny"], fold=True
+    )
+    before = answer(page)
     upload(page, store.photo(2))
-    page.fill("#words", "red")
-    page.click("#words-add")
-    page.wait_for_function("document.querySelectorAll('[data-test=term]').length == 2")
-    results(page, "clip_tiny").first.wait_for()
+    assert page.locator(by("term")).count() == 2 and answer(page) != before
 
 
-def test_more_and_less_like_a_result_change_the_query(page: Any, store: Store) -> None:
-    upload(page, store.photo(1))
-    results(page).nth(2).locator('[data-test="more"]').click()
-    page.wait_for_function("document.querySelectorAll('[data-test=term]').length == 2")
-    results(page).nth(3).locator('[data-test="less"]').click()
-    page.wait_for_function("document.querySelectorAll('[data-test=term]').length == 3")
-    results(page).first.wait_for()
+def test_two_pictures_and_one_more_added(page: Any, store: Store) -> None:
+    upload(page, store.photo(0), store.photo(1))
+    assert page.locator(by("term")).count() == 2
+    upload(page, store.photo(2))
+    expect(page.locator(by("term"))).to_have_count(1)  # in place of the others
+    page.check("#add-mode")
+    before = answer(page)
+    page.set_input_files("#file-input", str(store.photo(3)))
+    wait_for_another_answer(page, before)
+    assert page.locator(by("term")).count() == 2
 
 
-def test_a_refused_upload_says_why_beside_the_dropzone(page: Any, tmp_path: Path) -> None:
-    bad = tmp_path / "shoe.jpg"
-    bad.write_text("no picture at all")
-    page.set_input_files("#file-input", str(bad))
-    page.wait_for_selector("#upload-notice:not(:empty)")
-    assert "no known type" in page.locator("#upload-notice").inner_text()
+def test_four_models_side_by_side_and_what_they_agree_on(page: Any, server: Server, store: Store) -> None:
+    item = asked(server, terms=[{"text": "shoe"}], models=["clip_tiny"])[0]
+    choose(page, *MODELS)
+    page.click("#catalogue-button")
+    page.locator(f'#picker-grid [data-item="{item}"]').click()
+    settled(page)
+    found = {}
+    for model in MODELS:
+        found[model] = asked(server, terms=[{"item": item}], models=[model])
+        assert ids(results(page, model)) == found[model]
+        assert page.locator(f'[data-model="{model}"] {by("timing")}').count() == 1
+    everywhere = set.intersection(*map(set, found.values()))
+    assert (
+        page.locator(by("agreement-words"))
+        .inner_text()
+        .startswith(f"{len(everywhere)} of 10 found by all 4 models.")
+    )
+    pairs = dict(one.rsplit(" ", 1) for one in page.locator(by("pair")).all_inner_texts())
+    assert len(pairs) == 6
+    for pair, both in pairs.items():
+        one, other = pair.split(" & ")
+        assert both == f"{len(set(found[one]) & set(found[other]))}/10"
+    for card in results(page, "vit_tiny").all():
+        by_all = card.get_attribute("data-item") in everywhere
+        assert ("In all 4 models" in card.inner_text()) == by_all
 
 
-def test_a_link_restores_the_query(page: Any, browser: Any, store: Store) -> None:
-    upload(page, store.photo(7))
-    results(page).nth(1).locator('[data-test="only"]').click()
-    page.wait_for_function("location.hash.length > 10")
-    results(page).first.wait_for()
-    page.wait_for_selector('[data-test="column"]:not([aria-busy="true"])')
-    there, address = ids(results(page)), page.url
-    other = browser.new_page()
-    other.goto(address)
-    results(other).first.wait_for()
-    assert ids(results(other)) == there
-    other.close()
+@pytest.mark.parametrize("fusion", ["rrf", "scores"])
+def test_several_models_in_one_list(page: Any, server: Server, fusion: str) -> None:
+    choose(page, "resnet_tiny", "vit_tiny")
+    page.locator(f"#try-list {by('tile')}").first.click()
+    settled(page)
+    item = ids(page.locator(f"#try-list {by('tile')}"))[0]
+    page.locator("label", has=page.locator("#view-fused")).click()
+    page.select_option("#fusion", fusion)
+    settled(page)
+    assert page.locator(by("column")).count() == 1
+    terms = [{"item": item}]
+    fused = asked(server, terms=terms, models=["resnet_tiny", "vit_tiny"], fusion=fusion, fold=True)
+    assert ids(results(page)) == fused
+    assert re.fullmatch(
+        r"In (both|1 of 2) models", results(page).first.locator(by("found-fused")).inner_text()
+    )
 
 
-def test_why_two_pictures_are_alike_is_shown(page: Any, store: Store) -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_why_two_pictures_are_alike_is_shown(page: Any, store: Store, model: str) -> None:
+    choose(page, model)
     upload(page, store.photo(3))
-    results(page).nth(1).locator('[data-test="why"]').click()
-    page.wait_for_selector('#overlay [data-test="heat"]')
-    assert page.locator("#overlay-means").inner_text()
+    results(page).nth(1).locator(by("why")).click()
+    heats = page.locator(f"#overlay {by('heat')}")
+    expect(page.locator(f"#overlay {by('heat')}[aria-label*=Strongest]")).to_have_count(2)
+    assert page.locator("#overlay-means").inner_text().endswith(".")
+    painted = heats.evaluate_all(
+        """all => all.map((one) => one.getContext("2d").getImageData(0, 0, one.width, one.height).data
+            .filter((_, place) => place % 4 == 3).some((alpha) => alpha > 100))"""
+    )
+    assert any(painted)
+    assert (page.locator(by("reconstructions")).count() == 1) == (model == "autoencoder_tiny")
+    page.uncheck("#overlay-on")
+    assert not heats.first.is_visible()
     page.keyboard.press("Escape")
-    assert not page.locator("#overlay").is_visible()
+    assert page.locator("#overlay").count() == 0
 
 
-def test_no_serious_finding_of_axe(page: Any, store: Store) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    for _ in range(2):
-        found = Axe().run(page).response["violations"]
-        assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")]
-        upload(page, store.photo(4))
+def test_why_words_fit_a_picture(page: Any) -> None:
+    choose(page, "clip_tiny")
+    say(page, "a boot")
+    results(page).first.locator(by("why")).click()
+    page.wait_for_selector(f"#overlay {by('heat')}")
+    assert page.locator(f"#overlay {by('heat')}").count() == 1
 
 
 def test_from_the_runs_description_to_the_page_and_back(browser: Any, server: Server, store: Store) -> None:
@@ -137,11 +219,8 @@ def test_from_the_runs_description_to_the_page_and_back(browser: Any, server: Se
     tags = run_tags(store.uri, run_id)
     link = tags["page"]
     assert link == f"http://127.0.0.1:8001/?run={run_id}" and f"({link})" in tags["mlflow.note.content"]
-    opened = browser.new_page()
-    opened.goto(link.replace("http://127.0.0.1:8001", server.url))
-    opened.wait_for_selector('#try-list [data-test="tile"]')
-    upload(opened, store.photo(4))
-    assert results(opened, "vit_tiny").count() > 0
-    back = opened.locator('[data-test="column"] [data-test="run-link"]').first.get_attribute("href")
-    assert back == f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}"
-    opened.close()
+    with visited(browser, server.url + link.removeprefix("http://127.0.0.1:8001")) as page:
+        upload(page, store.photo(4))
+        assert results(page, "vit_tiny").count() > 0
+        back = page.locator(f"{by('column')} {by('run-link')}").first.get_attribute("href")
+        assert back == f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}"

@@ -45,6 +45,7 @@ def test_a_busy_port_is_one_sentence_that_names_a_free_one(store: Store) -> None
         other.bind(("127.0.0.1", free))
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_sentence(store: Store, tmp_path: Path) -> None:
     for given, sentence in (
         ((f"uri=sqlite:///{tmp_path / 'none.db'}",), "There is no tracking store"),
@@ -149,6 +150,7 @@ def _answering(server: Server) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_the_one_that_answers_ends_with_the_one_that_was_killed(store: Store, tmp_path: Path) -> None:
     with serving(tmp_path / "log", *words(store)) as server:
         below = server.children()

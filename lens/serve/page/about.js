@@ -18,12 +18,19 @@ const BANDS = [
 ];
 const KINDS = { image: "pictures", text: "words", mixed: "pictures with words" };
 
-/** The coloured name of a band: its sign and word tell it without the colour. */
+/** Whether a model's index says from which score its results of such a query are high; for pictures that is fixed. */
+export const judges = (name, modality) => modality === "image" || Boolean(modelNamed(name)?.bands?.[modality]);
+
+/** The coloured name of a band, null where none is known: its sign and word tell it without the colour. */
 export function bandOf(name) {
-  const [, word] = BANDS.find(([key]) => key === name) ?? [null, name ?? "unknown"];
+  const [, word] = BANDS.find(([key]) => key === name) ?? [null, "Not calibrated"];
   return h(
     "span",
-    { class: `band ${name}`, "data-test": "band" },
+    {
+      class: `band ${name ?? ""}`,
+      "data-test": "band",
+      title: name ? null : "This index does not say which scores are high for such a query.",
+    },
     BANDS.some(([key]) => key === name) ? icon(name) : null,
     word,
   );

@@ -1,22 +1,16 @@
 // Where the page begins: its parts are started, the service is asked for its models, the address for a query.
 
 import { byId, drawIcons, h, icon, notice } from "./dom.js";
-import { addTerm, change, chosenModels, onChange, query, replaceAll, restore, service } from "./query.js";
+import { addTerm, change, chosenModels, ofRun, onChange, query, replaceAll, service } from "./query.js";
 import { drawModels, startModels } from "./models.js";
 import { itemButton, itemTerm, openPicker, someItems } from "./picker.js";
-import { openModels } from "./api.js";
 import { readAddress, showLink, writeAddress } from "./link.js";
+import { fetchModels, leaveGone, pageNotice, renewModels } from "./served.js";
 import { search } from "./columns.js";
 import { startDropzone, uploadNotice } from "./dropzone.js";
 import { startFilters } from "./filters.js";
 import { startKey } from "./key.js";
 import { startTerms } from "./terms.js";
-
-const RUN = new URLSearchParams(location.search).get("run");
-
-function pageNotice(...content) {
-  byId("page-notice").replaceChildren(...content.filter(Boolean));
-}
 
 /** Everything that only shows whether something is asked. */
 function showStage() {
@@ -100,19 +94,6 @@ async function showTries() {
   showStage();
 }
 
-/** The models of the service, and the run of the address, opened where it is none of them. */
-async function fetchModels() {
-  if (!RUN) return [await openModels(), null];
-  try {
-    return [await openModels(RUN), null];
-  } catch (error) {
-    if (error.kind === "network" || error.kind === "key") throw error;
-    return [await openModels(), error.message];
-  }
-}
-
-const ofRun = (model) => RUN && model.run_id && (model.run_id === RUN || model.run_id.startsWith(RUN));
-
 async function begin() {
   pageNotice(
     h(
@@ -154,11 +135,8 @@ async function begin() {
 function follow() {
   const before = query.models;
   const whole = readAddress();
-  const gone = query.models.filter((name) => !service.models.some((model) => model.name === name));
+  const gone = leaveGone(before);
   if (gone.length) {
-    const left = query.models.filter((name) => !gone.includes(name));
-    const { terms, ...rest } = query;
-    restore({ ...rest, terms, models: left.length ? left : before });
     pageNotice(
       notice(
         `The link asks ${gone.join(", ")}, which this service does not have; ` +
@@ -186,4 +164,7 @@ onChange((_, how) => {
 });
 onChange(search);
 addEventListener("popstate", follow);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && service.models.length) renewModels();
+});
 begin();

@@ -132,8 +132,9 @@ function foundBy(result) {
     : null;
 }
 
-/** A result with those folded under it. models: who answered; fused: all of them in one list. */
-export function card(result, alike, models, fused) {
+/** A result with those folded under it. models: who answered; judged: whether its band means anything. */
+export function card(result, alike, models, judged) {
+  const fused = models.length > 1;
   const [whole, tenth] = (result.score ?? 0).toFixed(1).split(".");
   const subtitle = [
     result.category,
@@ -146,7 +147,7 @@ export function card(result, alike, models, fused) {
     {
       class: "card",
       "data-test": "result",
-      dataset: { item: result.item_id, band: result.band, rank: result.rank },
+      dataset: { item: result.item_id, band: judged ? result.band : "none", rank: result.rank },
     },
     h(
       "div",
@@ -161,7 +162,7 @@ export function card(result, alike, models, fused) {
         "p",
         { class: "score-line" },
         h("span", { class: "score", "data-test": "score" }, whole, h("small", {}, `.${tenth} %`)),
-        bandOf(result.band),
+        bandOf(judged ? result.band : null),
       ),
       h("h4", {}, nameOf(result)),
       h("p", { class: "hint subtitle" }, subtitle),
@@ -175,7 +176,7 @@ export function card(result, alike, models, fused) {
 }
 
 /** Cards of an answer's results; near-duplicates of a better one are folded under it. */
-export function cards(results, models, fused) {
+export function cards(results, models, judged) {
   const under = new Map(
     results.filter((result) => !result.duplicate_of || !query.fold).map((result) => [result.item_id, []]),
   );
@@ -186,5 +187,5 @@ export function cards(results, models, fused) {
   }
   return results
     .filter((result) => under.has(result.item_id))
-    .map((result) => card(result, under.get(result.item_id), models, fused));
+    .map((result) => card(result, under.get(result.item_id), models, judged));
 }

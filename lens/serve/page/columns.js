@@ -1,14 +1,15 @@
 // The answers: one column for each model, or one for all of them together. Each loads by itself.
 
 import { isAbort } from "./api.js";
-import { askAnyhow } from "./asking.js";
+import { ask } from "./asking.js";
 import { agreement, mark } from "./agreement.js";
-import { aboutModel, runLink } from "./about.js";
+import { aboutModel, judges, runLink } from "./about.js";
 import { announce, byId, count, h, notice, time } from "./dom.js";
 import { activeTerms, chosenModels, query, signature, unable } from "./query.js";
 import { cards } from "./card.js";
 import { clearFilters } from "./filters.js";
 import { refusePictures } from "./dropzone.js";
+import { renewModels } from "./served.js";
 import { startProgress } from "./progress.js";
 import { timing } from "./timing.js";
 
@@ -40,11 +41,11 @@ export function search() {
     const old = columns.get(row.key);
     const now = signature(row.names);
     if (old && old.signature === now && old.state !== "failed") continue;
-    ask(old ?? make(row.key), row, now);
+    fill(old ?? make(row.key), row, now);
   }
   byId("columns").replaceChildren(...rows.map((row) => columns.get(row.key).element));
   byId("columns").dataset.count = String(rows.length);
-  for (const details of byId("columns").querySelectorAll(".timing")) details.open = rows.length === 1;
+  for (const details of byId("columns").querySelectorAll(".timing")) details.open = hasRoom();
   if (asked && !rows.length)
     byId("columns").replaceChildren(
       notice("No model is chosen. Choose one above.", { kind: "calm", test: "no-model" }),
@@ -57,6 +58,9 @@ export function search() {
   drawJump(rows);
   drawAgreement();
 }
+
+/** Whether all stages of an answer's time are shown at once. */
+const hasRoom = () => columns.size === 1 && !matchMedia("(max-width: 560px)").matches;
 
 /** A button of a card that is about to go may have the focus: keep it near, and show the changed query. */
 function leaveCards() {
@@ -106,7 +110,7 @@ function head(column, row) {
   );
 }
 
-async function ask(column, row, now) {
+async function fill(column, row, now) {
   column.stop?.abort();
   const stop = (column.stop = new AbortController());
   const had = column.state === "done" && column.ids?.length;
@@ -123,7 +127,7 @@ async function ask(column, row, now) {
   const told = { signal: stop.signal, ...startProgress(column.body, had) };
   const fusion = row.names.length > 1 ? { fusion: query.fusion } : {};
   try {
-    const answer = await askAnyhow(
+    const answer = await ask(
       "/api/search",
       row.names,
       { k: query.k, fold: query.fold, ...fusion },
@@ -136,10 +140,11 @@ async function ask(column, row, now) {
     settle(column, "failed", [
       notice(error.message, {
         action: "Try again",
-        onAction: () => ask(column, row, now),
+        onAction: () => fill(column, row, now),
         test: "search-error",
       }),
     ]);
+    if (error.kind === "missing") renewModels();
   }
 }
 
@@ -154,13 +159,14 @@ function settle(column, state, content) {
 function answered(column, row, answer) {
   column.ids = answer.results.map((result) => result.item_id);
   column.seconds = answer.seconds.total;
-  column.timing.replaceChildren(timing(answer.seconds, columns.size === 1));
+  column.timing.replaceChildren(timing(answer.seconds, hasRoom()));
+  const judged = row.names.every((name) => judges(name, answer.modality));
   if (answer.results.length) {
     return settle(column, "done", [
       h(
         "ol",
         { class: "cards", "data-test": "cards" },
-        cards(answer.results, row.names, row.names.length > 1),
+        cards(answer.results, row.names, judged),
       ),
     ]);
   }

@@ -116,7 +116,9 @@ function cropFrame(done) {
     role: "group",
     "aria-label": "Crop area. Arrow keys move it, ten pixels with Shift.",
     onkeydown: (event) => {
-      if (event.key === "Enter" && event.target === event.currentTarget) done();
+      if (event.key !== "Enter" || event.target !== event.currentTarget) return;
+      event.preventDefault(); // the button that the focus goes back to would be pressed by the same key
+      done();
     },
   };
   return h("div", attributes, handles);

@@ -4,7 +4,11 @@ import { announce, byId, notice } from "./dom.js";
 import { addTerm, change, onChange, pictures, query, service } from "./query.js";
 import { pictureTerm } from "./pictures.js";
 
-const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MB`;
+/** A size as a person reads it: 640 KB, 1.5 MB, 12 MB. */
+function sized(bytes) {
+  if (bytes < 2 ** 20) return `${Math.ceil(bytes / 1024)} KB`;
+  return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MB`;
+}
 
 /** Say beside the dropzone what was wrong with an upload; without a sentence, take it away. */
 export function uploadNotice(sentence) {
@@ -28,7 +32,7 @@ export async function takeFiles(files) {
       const term = await pictureTerm(file);
       if (!term.preview && file.size > service.limits.bytes) {
         return uploadNotice(
-          `${file.name} has ${megabytes(file.size)}; give a file of at most ${megabytes(service.limits.bytes)}.`,
+          `${file.name} has ${sized(file.size)}; give a file of at most ${sized(service.limits.bytes)}.`,
         );
       }
       terms.push(term);

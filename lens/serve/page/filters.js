@@ -75,28 +75,30 @@ function choices(name, entries) {
   );
 }
 
-/** "red" is a value, "2010..2012" a range of numbers. */
-export function conditionOf(text) {
-  const range = text.match(/^\s*(-?[\d.]*)\s*\.\.\s*(-?[\d.]*)\s*$/);
-  if (!range || (range[1] === "" && range[2] === "")) return text.trim() === "" ? null : text.trim();
-  return Object.fromEntries(
-    [
-      ["min", range[1]],
-      ["max", range[2]],
-    ]
-      .filter(([, part]) => part !== "")
-      .map(([key, part]) => [key, Number(part)]),
-  );
+/** A text that is part of the value; of numbers "5" is one and "1..9" are those between. */
+export function conditionOf(text, numbers) {
+  const said = text.trim();
+  if (said === "") return null;
+  if (!numbers) return { contains: said };
+  const [, low, high] = said.match(/^(-?[\d.]*)\s*\.\.\s*(-?[\d.]*)$/) ?? [null, said, said];
+  const ends = [
+    ["min", low],
+    ["max", high],
+  ]
+    .filter(([, end]) => end !== "")
+    .map(([key, end]) => [key, Number.isNaN(Number(end)) ? end : Number(end)]); // the service says what is no number
+  return ends.length ? Object.fromEntries(ends) : null;
 }
 
 function conditionText(name) {
   const now = query.where[name];
   if (now === undefined) return "";
-  if (typeof now === "object" && !Array.isArray(now)) return `${now.min ?? ""}..${now.max ?? ""}`;
-  return [now].flat().join(", ");
+  if (typeof now !== "object" || Array.isArray(now)) return [now].flat().join(", ");
+  if (now.contains !== undefined) return now.contains;
+  return now.min === now.max ? String(now.min) : `${now.min ?? ""}..${now.max ?? ""}`;
 }
 
-function typedFilter(name) {
+function typedFilter(name, numbers) {
   return h(
     "label",
     { class: "filter typed" },
@@ -104,16 +106,28 @@ function typedFilter(name) {
     h("input", {
       type: "text",
       value: conditionText(name),
-      placeholder: "exact value, or 1..9",
+      placeholder: numbers ? numbers.join("..") : "part of the text",
       "data-test": "filter-text",
       "data-column": name,
-      onchange: (event) => setColumn(name, conditionOf(event.target.value)),
+      onchange: (event) => setColumn(name, conditionOf(event.target.value, numbers)),
     }),
   );
 }
 
 function control(name, entries) {
-  return entries.size && entries.size <= MOST_CHECKBOXES ? choices(name, entries) : typedFilter(name);
+  return entries.size && entries.size <= MOST_CHECKBOXES ? choices(name, entries) : typedFilter(name, null);
+}
+
+/** The columns of numbers of the chosen models: from the least to the largest. */
+function numbersOf() {
+  const found = new Map();
+  for (const model of chosenModels()) {
+    for (const [name, [low, high]] of Object.entries(model.numbers ?? {})) {
+      const known = found.get(name) ?? [low, high];
+      found.set(name, [Math.min(known[0], low), Math.max(known[1], high)]);
+    }
+  }
+  return found;
 }
 
 function show() {
@@ -131,7 +145,10 @@ function show() {
 function panel(chosen) {
   const wasOpen = byId("filters").querySelector("details")?.open;
   const { category, ...others } = Object.fromEntries(columns());
-  const rest = Object.entries(others).map(([name, entries]) => control(name, entries));
+  const rest = [
+    ...Object.entries(others).map(([name, entries]) => control(name, entries)),
+    ...[...numbersOf()].map(([name, numbers]) => typedFilter(name, numbers)),
+  ];
   const open = wasOpen ?? Object.keys(query.where).some((name) => name !== "category");
   const more = h("div", { class: "filter-rest" }, rest);
   return [

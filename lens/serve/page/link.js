@@ -1,8 +1,8 @@
 // The link that restores a query: its JSON, as base64url, behind the #, which browsers never send to a server.
 
-import { clampWeight, query, restore, service } from "./query.js";
+import { clampWeight, pictures, query, restore, service } from "./query.js";
 import { termFromLink } from "./pictures.js";
-import { button, byId, dialog, h } from "./dom.js";
+import { button, byId, dialog, h, notice } from "./dom.js";
 
 const MARK = "#q=";
 const CHOICES = {
@@ -83,8 +83,17 @@ async function copied(text) {
   }
 }
 
+/** What the link holds, as a sentence. */
+function held() {
+  if (!encode()) return "Nothing is left that a link could hold.";
+  return pictures().some(written)
+    ? "The picture is in the link itself, made small, and on no server. Who has the link has the picture."
+    : "The link holds the query. Nothing is kept on a server.";
+}
+
 /** Copy the link, show it, and say what is in it. */
 export async function showLink() {
+  const missing = query.terms.filter((term) => !written(term)).map((term) => term.label);
   const done = await copied(location.href);
   const field = h("input", {
     type: "text",
@@ -101,13 +110,6 @@ export async function showLink() {
       said.textContent = (await copied(location.href)) ? "Copied." : "Press Ctrl+C to copy it.";
     },
   });
-  const pictures = query.terms.filter((term) => term.kind === "image");
-  const note = pictures.length
-    ? "The picture is in the link itself, at most 320 pixels wide, and on no server. Who has the link has the picture."
-    : "The link holds the whole query. Nothing is kept on a server.";
-  const lost = pictures.some((term) => !term.small)
-    ? " A picture that this browser cannot read is left out."
-    : "";
   dialog(
     "link-dialog",
     "Link to this query",
@@ -116,7 +118,12 @@ export async function showLink() {
       { class: "stack" },
       h("div", { class: "words-row" }, field, again),
       said,
-      h("p", { class: "hint" }, note + lost),
+      missing.length
+        ? notice(`This browser cannot read ${missing.join(", ")}, so the link leaves that out.`, {
+            test: "link-lacks",
+          })
+        : null,
+      h("p", { class: "hint" }, held()),
     ),
   );
   byId("link-field").select();

@@ -2,7 +2,7 @@
 
 import { facts } from "./about.js";
 import { button, byId, h } from "./dom.js";
-import { change, chosenModels, onChange, query, service } from "./query.js";
+import { change, chosenModels, ofRun, onChange, query, service } from "./query.js";
 
 /** Choose a model beside the others, or in place of the last one where no more fit. */
 export function chooseAlso(name) {
@@ -38,7 +38,7 @@ function pill(model) {
       {},
       model.name,
       model.takes_texts ? h("span", { class: "tag" }, "words") : null,
-      model.newest ? null : h("span", { class: "tag" }, "this run"),
+      ofRun(model) ? h("span", { class: "tag" }, "this run") : null,
     ),
   );
 }
@@ -77,7 +77,7 @@ function showWords() {
   const started = query.terms.length > 0;
   byId("words-label").textContent = started ? "Words, as in “but red”" : "Or say it in words";
   byId("words-add").textContent = started ? "Add" : "Search";
-  field.placeholder = started ? "red" : "red canvas sneaker";
+  field.placeholder = !reads ? "" : started ? "Add words, such as red" : "red canvas sneaker";
   const note = byId("words-note");
   if (!service.models.length || reads) {
     note.replaceChildren(reads ? wordsHint() : "");

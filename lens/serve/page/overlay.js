@@ -1,7 +1,7 @@
 // Why a result is similar: both pictures, with the parts that agree.
 
 import { imageOf, isAbort } from "./api.js";
-import { askAnyhow } from "./asking.js";
+import { ask } from "./asking.js";
 import { mainPicture } from "./query.js";
 import { dialog, h, notice } from "./dom.js";
 import { drawHeat, strongest } from "./heat.js";
@@ -40,7 +40,7 @@ async function load(room, result, model, state) {
   room.setAttribute("aria-busy", "true");
   room.replaceChildren(waiting("Comparing the two pictures part by part…"));
   try {
-    const answer = await askAnyhow(
+    const answer = await ask(
       "/api/explain",
       [model],
       { item: result.item_id },

@@ -4,6 +4,7 @@ import { service } from "./query.js";
 
 const LONGEST_SIDE = 1280; // pixels; the models look at a few hundred
 const LINK_SIDE = 320;
+const LINK_BYTES = 16 * 1024; // what is smaller goes into the link as it is, so that the link finds exactly the same
 const LOSSLESS_PIXELS = 512 * 512; // small pictures go as PNG, so that nothing of them is lost
 const AS_IT_IS = ["image/jpeg", "image/png"];
 
@@ -51,8 +52,12 @@ async function sendable(file, bitmap, box) {
   return encoded(canvas, lossless ? "image/png" : "image/jpeg", 0.93);
 }
 
-/** A picture of at most 320 pixels a side for the link, as base64 of a JPEG. */
-async function linkable(bitmap, box) {
+/** What is sent, for the link as base64: the same where it is small and tells nothing else, as of places; else a JPEG. */
+async function linkable(blob, bitmap, box) {
+  if (blob.size <= LINK_BYTES) {
+    const bytes = String.fromCharCode(...new Uint8Array(await blob.arrayBuffer()));
+    if (!bytes.includes("Exif")) return btoa(bytes);
+  }
   const canvas = drawn(bitmap, box, LINK_SIDE, "#fff");
   return canvas.toDataURL("image/jpeg", 0.72).split(",")[1];
 }
@@ -64,7 +69,7 @@ export async function pictureTerm(file, box, weight = 1) {
     return { kind: "image", weight, label: file.name || "Picture", blob: file, preview: null, small: null };
   const part = box ?? wholeOf(bitmap);
   const blob = await sendable(file, bitmap, part);
-  const small = await linkable(bitmap, part);
+  const small = await linkable(blob, bitmap, part);
   bitmap.close();
   remember(small, { original: file, blob, box: part });
   return {

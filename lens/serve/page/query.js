@@ -4,7 +4,7 @@ export const MOST_WEIGHT = 2;
 
 /**
  * terms: {key, kind: image | item | text, weight, label, and
- *         of an image: blob (what is sent), original, box, preview (address to show), small (base64 JPEG for the link);
+ *         of an image: blob (what is sent), original, box, preview (address to show), small (base64 for the link);
  *         of an item: item, thumbnail; of a text: text}
  * where: column to chosen values, or to {min, max}; together: side | fused.
  */
@@ -81,6 +81,10 @@ export const hasWords = () => activeTerms().some((term) => term.kind === "text")
 export const hasPictures = () => activeTerms().some((term) => term.kind !== "text");
 
 export const modelNamed = (name) => service.models.find((model) => model.name === name);
+/** The run that the address names, which a link in MLflow has put there. */
+export const RUN = new URLSearchParams(location.search).get("run");
+export const ofRun = (model) => Boolean(RUN && model.run_id?.startsWith(RUN));
+
 export const chosenModels = () => query.models.map(modelNamed).filter(Boolean);
 
 /** Why a model cannot answer this query, as a sentence; null where it can. */
@@ -118,7 +122,7 @@ export function bodyFor(names, more = {}) {
 /** Two searches of one signature have the same answer. */
 export const signature = (names) =>
   JSON.stringify([
-    names,
+    names.map((name) => [name, modelNamed(name)?.run_id, modelNamed(name)?.index_written]),
     query.where,
     query.k,
     query.fold,
