@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from lens.errors import LensError
 
 Mask = npt.NDArray[np.bool_]
+_LONGEST = 1000  # letters that are looked for inside a text
 _TESTS = ("not", "min", "max", "contains")
 
 
@@ -117,6 +118,10 @@ def _containing(column: pa.ChunkedArray, part: Any, name: str) -> Mask:
         raise LensError(
             f"contains asks a column of texts for a text; {name!r} holds {kind}, asked is {part!r}."
         )
+    if len(part) > _LONGEST:
+        raise LensError(
+            f"contains asks {name!r} for {len(part):,} letters; at most {_LONGEST:,} are looked for."
+        )
     try:
         found = pc.match_substring(column, part, ignore_case=True)
     except UnicodeEncodeError as error:
@@ -141,6 +146,10 @@ def _is_number(kind: pa.DataType) -> bool:
 def _number(value: Any, name: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise LensError(f"The column {name!r} holds numbers; {value!r} is none.")
+    try:
+        float(value)
+    except OverflowError as error:
+        raise LensError(f"The column {name!r} is asked for a number that is too large.") from error
     return value.item() if isinstance(value, np.generic) else value
 
 

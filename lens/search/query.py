@@ -98,8 +98,10 @@ class Query:
             if not isinstance(getattr(self, name), bool):
                 raise LensError(f"{name} is {getattr(self, name)!r}; it is true or false.")
         for model, weight in self.weights.items():
-            if not _is_number(weight) or weight <= 0:
-                raise LensError(f"The weight of the model {model!r} is {weight!r}; give a number above 0.")
+            if not _is_number(weight) or not 0.001 <= weight <= 1000:
+                raise LensError(
+                    f"The weight of the model {model!r} is {weight!r}; give a number from 0.001 to 1000."
+                )
 
     @property
     def modality(self) -> Modality:

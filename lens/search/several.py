@@ -70,7 +70,7 @@ def search_several(searchers: Mapping[str, Searcher], query: Query) -> Answer:
 
 
 def _asked(searchers: Mapping[str, Searcher], query: Query) -> dict[str, Searcher]:
-    for name in (*query.models, *query.weights):
+    for name in query.models:
         if name not in searchers:
             raise LensError(f"There is no model {name!r}; there are: {', '.join(searchers) or 'none'}.")
     asked = {name: searchers[name] for name in dict.fromkeys(query.models or searchers)}

@@ -5,8 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
 
 import anyio.to_thread
 from fastapi import FastAPI, Response
@@ -67,13 +66,16 @@ def create_app(
         anyio.to_thread.current_default_thread_limiter().total_tokens = limits.concurrent + 8
         ended = threading.Event()
         task = asyncio.create_task(asyncio.to_thread(_keep_fresh, shelf, figures, settings.refresh, ended))
-        if settings.address:
-            names = ", ".join(f"{name} ({len(one.reader):,} items)" for name, one in shelf.models.items())
-            print(f"Serving {names}\nThe page is at {settings.address}", flush=True)
-        on_start()
-        yield
-        ended.set()
-        await task
+        try:
+            if settings.address:
+                names = ", ".join(f"{name} ({len(one.reader):,} items)" for name, one in shelf.models.items())
+                with suppress(OSError):  # nobody may read it any more
+                    print(f"Serving {names}\nThe page is at {settings.address}", flush=True)
+            on_start()
+            yield
+        finally:
+            ended.set()
+            await task
         await asyncio.to_thread(batcher.close)
         await asyncio.to_thread(explainer.close)
         await asyncio.to_thread(decoders.close)
@@ -87,7 +89,7 @@ def create_app(
         redoc_url=None,
     )
     app.include_router(routes.api(service, settings.key))
-    app.include_router(routes.page())
+    routes.add_page(app)
     _add_health(app, figures, shelf)
     routes.add_errors(app)
     app.add_middleware(
@@ -109,8 +111,11 @@ def _add_health(app: FastAPI, figures: Figures, shelf: Shelf) -> None:
         return {"status": "ok"}
 
     @app.get("/readyz", summary="The models are loaded")
-    async def readyz() -> dict[str, Any]:
-        return {"status": "ready", "models": list(shelf.models)}
+    async def readyz() -> dict[str, str]:
+        return {"status": "ready"}
+
+    for address, answer in (("/healthz", healthz), ("/readyz", readyz)):  # as some that watch ask
+        app.add_api_route(address, answer, methods=["HEAD"], include_in_schema=False)
 
     @app.get("/metrics", summary="Figures for Prometheus", response_class=Response)
     def metrics() -> Response:

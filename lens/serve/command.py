@@ -1,9 +1,12 @@
 """From the settings of the command line to those of the service."""
 
+import re
+import socket
 from collections.abc import Mapping
 from typing import Any
 
 from lens.errors import LensError
+from lens.serve.place import is_local
 from lens.serve.settings import Limits, Settings
 from lens.tracking import tracking_uri
 
@@ -17,19 +20,21 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
             raise LensError(f"{name}={config[name]}: give a number above 0.")
     if config["decoders"] is not None and config["decoders"] < 1:
         raise LensError(f"decoders={config['decoders']}: give at least 1 process.")
-    if config["key"] is not None and len(config["key"]) < 8:
-        raise LensError("key (LENS_API_KEY) is shorter than 8 characters; take a longer one.")
+    if config["key"] is not None and not re.fullmatch(r"[!-~]{8,}", config["key"]):
+        raise LensError(
+            "key (LENS_API_KEY): give at least 8 letters, digits and signs of ASCII, without spaces."
+        )
     uri = tracking_uri(config["uri"])
     mlflow = config["mlflow"] or (uri if uri.startswith(("http://", "https://")) else _MLFLOW)
     host = config["host"]
-    own = [f"[{host}]" if ":" in host else host, "127.0.0.1", "localhost", "[::1]"]
+    own = [host, "localhost", *((socket.gethostname(), socket.getfqdn()) if not is_local(host) else ())]
     return Settings(
         runs=_several(config["run"]),
         indices=_several(config["index"]),
         uri=uri,
         experiment=config["experiment"],
         key=config["key"],
-        hosts=("*",) if host in ("0.0.0.0", "::") and not config["hosts"] else (*own, *config["hosts"]),
+        hosts=(*own, *config["hosts"]),
         roots=tuple(config["roots"]),
         mlflow=mlflow.rstrip("/"),
         refresh=config["refresh"],

@@ -2,10 +2,13 @@
 
 import asyncio
 import hmac
+import ipaddress
 import json
+import logging
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -27,14 +30,18 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 }
-_OVERHEAD = 64 * 1024  # of a multipart body, beside its pictures
+_OVERHEAD = 64 * 1024  # of a multipart body, beside its pictures; and all of a body without any
+_LINGER = (
+    3.0  # seconds in which the rest of what is too large is read: who still sends does not see the answer
+)
+log = logging.getLogger("lens.serve")
 
 
 class Guard:
     """ASGI middleware around the whole application.
 
     Args:
-        body: bytes of a request's body at most; seconds: for it to arrive.
+        body: bytes of a request's body with pictures at most; seconds: for it to arrive.
         concurrent: requests below /api/ that are worked on at once.
         key: that those requests have to bring, as `Authorization: Bearer KEY` or as the page's cookie; None asks none.
         hosts: names that a browser may call the service by, "*" any: another site's name that was pointed at this
@@ -53,7 +60,7 @@ class Guard:
         leaving: threading.Event,
     ) -> None:
         self.app, self._hosts, self._leaving = app, [host.lower() for host in hosts], leaving
-        self._body, self._seconds, self._concurrent, self._key = body + _OVERHEAD, seconds, concurrent, key
+        self._body, self._seconds, self._concurrent, self._key = body, seconds, concurrent, key
         self._busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,8 +68,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        begun = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
@@ -78,14 +89,24 @@ class Guard:
             await self.app(scope, await self._whole(scope, receive), send_guarded)
         except Refused as refused:
             await _answer(refused, send_guarded)
+        except Exception:  # noqa: BLE001 - one request went wrong, not the service
+            log.exception("%s %r failed", scope["method"], scope["path"])
+            if begun:
+                raise
+            await _answer(
+                Refused(500, "server", "The service made a mistake; its log says more."), send_guarded
+            )
         finally:
             self._busy -= counted
 
     def _admit(self, scope: Scope, counted: bool) -> None:
-        name = re.sub(r":\d+$", "", Headers(scope=scope).get("host", "")).lower()
-        if name not in self._hosts and "*" not in self._hosts:
+        headers = Headers(scope=scope)
+        name = re.sub(r":\d+$", "", headers.get("host", "")).lower()
+        if name not in self._hosts and "*" not in self._hosts and not _is_address(name):
             sentence = f"The service is not called {name[:100]!r}; allow a name by hosts=[NAME]."
             raise Refused(400, "query", sentence)
+        if counted and headers.get("sec-fetch-site") == "cross-site":
+            raise Refused(403, "query", "Pages of other sites may not use this service.")
         if counted and self._busy > self._concurrent:
             sentence = "The service is at its limit of requests at once; try again in a second."
             raise Refused(429, "busy", sentence, retry_after="1")
@@ -99,16 +120,26 @@ class Guard:
         """A receive that gives the whole body at once, read within the limits before any route sees it."""
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return receive
-        said = Headers(scope=scope).get("content-length", "0")
-        if not said.isdigit():
+        headers = Headers(scope=scope)
+        form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        limit = _OVERHEAD + (self._body if form else 0)
+        said = headers.get("content-length", "0")
+        if not said.isdecimal():
             raise Refused(400, "query", "The header Content-Length is no number.")
-        self._check(int(said))
         try:
             async with asyncio.timeout(self._seconds):
-                body = await self._read(receive)
+                body = None if int(said) > limit else await _read(receive, limit)
         except TimeoutError:
             sentence = f"The upload took longer than {self._seconds:g} s; send a smaller picture."
             raise Refused(408, "upload", sentence, connection="close") from None
+        if body is None:
+            await _drop(receive)
+            beyond = (
+                f"{self._body:,} bytes that are taken"
+                if form
+                else f"{limit:,} bytes of a query without pictures"
+            )
+            raise Refused(413, "upload", f"The request is larger than the {beyond}.", connection="close")
         given = False
 
         async def replay() -> Message:
@@ -120,22 +151,37 @@ class Guard:
 
         return replay
 
-    async def _read(self, receive: Receive) -> bytes:
-        parts, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Refused(400, "upload", "The connection ended before the upload did.")
-            size += len(message.get("body", b""))
-            self._check(size)
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                return b"".join(parts)
 
-    def _check(self, size: int) -> None:
-        if size > self._body:
-            sentence = f"The request is larger than the {self._body - _OVERHEAD:,} bytes that are taken."
-            raise Refused(413, "upload", sentence, connection="close")
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """The whole body; None where it is longer than the limit."""
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "upload", "The connection ended before the upload did.")
+        size += len(message.get("body", b""))
+        if size > limit:
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _drop(receive: Receive) -> None:
+    """Read the rest of a body and forget it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+                pass
+
+
+def _is_address(host: str) -> bool:
+    """Whether it is an address itself: only names can be pointed at another machine."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+        return True
+    except ValueError:
+        return False
 
 
 def same_key(given: str | None, key: str) -> bool:

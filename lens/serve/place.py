@@ -44,7 +44,9 @@ def is_local(host: str) -> bool:
 
 
 def address(host: str, port: int) -> str:
-    """As a browser takes it."""
+    """As a browser takes it; of all addresses of this machine one by its name."""
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -1,13 +1,13 @@
 """The HTTP side of the service: addresses, bodies, errors."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -18,12 +18,11 @@ from lens.serve.guards import COOKIE, same_key
 from lens.serve.problems import BadPicture, Missing, Overloaded, Refused, problem
 from lens.serve.service import Service
 
-PAGE = Path(__file__).with_name("page")
-_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Failure, "description": text}
     for status, text in {
         400: "The request cannot be read.",
+        403: "It comes from a page of another site.",
         401: "The key is missing or wrong.",
         404: "There is no such model or item.",
         408: "The upload took too long.",
@@ -36,7 +35,6 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 Model = Annotated[
     str | None, Query(description="A model's name; none: the first that holds the item.", max_length=300)
 ]
-log = logging.getLogger("lens.serve")
 
 
 def api(service: Service, key: str | None) -> APIRouter:
@@ -94,13 +92,13 @@ def api(service: Service, key: str | None) -> APIRouter:
     @router.get(
         "/images/{item_id:path}", response_class=Response, responses=jpeg, summary="An item's picture"
     )
-    def image(request: Request, item_id: str, model: Model = None) -> Response:
+    def image(item_id: str, model: Model = None) -> Response:
         return _picture(service.jpeg(model, item_id, thumbnail=False))
 
     @router.get(
         "/thumbnails/{item_id:path}", response_class=Response, responses=jpeg, summary="The same, small"
     )
-    def thumbnail(request: Request, item_id: str, model: Model = None) -> Response:
+    def thumbnail(item_id: str, model: Model = None) -> Response:
         return _picture(service.jpeg(model, item_id, thumbnail=True))
 
     @router.post("/key", status_code=204, summary="Show the key once; a cookie stands for it from then on")
@@ -115,22 +113,24 @@ def api(service: Service, key: str | None) -> APIRouter:
     return router
 
 
-def page() -> APIRouter:
-    """The page and its files."""
-    router = APIRouter(include_in_schema=False)
-    files = {path.name: path for path in PAGE.iterdir() if path.suffix in _KINDS}
+class PageFiles(StaticFiles):
+    """The files of the page: asked for again each time, and answered 304 where they are the same."""
 
-    @router.get("/")
-    def index() -> FileResponse:
-        return _file(files["index.html"])
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        """As Starlette's."""
+        answer = super().file_response(*given, **named)
+        answer.headers["cache-control"] = "no-cache"
+        return answer
 
-    @router.get("/static/{name}")
-    def static(name: str) -> FileResponse:
-        if name not in files:
-            raise HTTPException(404)
-        return _file(files[name])
 
-    return router
+def add_page(app: FastAPI) -> None:
+    """The page at /, and its files below /static."""
+    files = PageFiles(directory=Path(__file__).with_name("page"))
+    app.mount("/static", files)
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def index(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
 
 
 def add_errors(app: FastAPI) -> None:
@@ -165,11 +165,6 @@ def add_errors(app: FastAPI) -> None:
             error.status_code, "missing" if error.status_code == 404 else "query", sentence, error.headers
         )
 
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return _problem(500, "server", "The service made a mistake; its log says more.")
-
 
 def _problem(status: int, kind: str, sentence: str, headers: Any = None) -> JSONResponse:
     return JSONResponse(problem(status, kind, sentence), status, headers)
@@ -177,10 +172,3 @@ def _problem(status: int, kind: str, sentence: str, headers: Any = None) -> JSON
 
 def _picture(jpeg: bytes) -> Response:
     return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=300"})
-
-
-def _file(path: Path) -> FileResponse:
-    headers = {
-        "cache-control": "no-cache"
-    }  # asked for again each time, and answered 304 where it is the same
-    return FileResponse(path, media_type=_KINDS[path.suffix], headers=headers)

@@ -17,16 +17,20 @@ from lens.errors import LensError
 from lens.serve.place import address, bind, is_local
 from lens.serve.settings import Settings
 
-_MISTAKE = 3  # exit status of a process whose settings cannot be served: another one would not get further
-_LOOK, _PAUSE = 0.1, 1.0  # seconds between looks at the processes, and before one is started again
+_MISTAKE = 3  # exit status of a process whose settings cannot be served
+_LOOK = 0.1  # seconds between looks at the processes
+_PAUSE, _LONGEST = 1.0, 60.0  # seconds before one is started again; each further time twice as long
+_DEATHS = 4  # one after the other before any was ready, after which nothing is expected any more
+_START = 600.0  # seconds for a new process to take over
 log = logging.getLogger("lens.serve")
 
 
 def run(settings: Settings, host: str, port: int, drain: float = 30.0) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit status, 2 where there is nothing to serve.
+    """Serve until SIGINT or SIGTERM; returns the exit status: 2 where there is nothing to serve, 1 where it only dies.
 
     The socket belongs to this process and stays open while the one that answers is replaced: after it died, or on
-    SIGHUP by a new one that is ready before the old one ends. So who asks meanwhile waits, and is answered.
+    SIGHUP by a new one that is ready before the old one ends. So who asks meanwhile waits, and is answered. Once it was
+    ready, it is started again for as long as it takes, then without what cannot be opened any more.
 
     Args:
         drain: seconds that an ending process may take for what is in flight.
@@ -41,19 +45,25 @@ def run(settings: Settings, host: str, port: int, drain: float = 30.0) -> int:
                 f"Warning: others than this machine can reach the service at {where}{beside}.",
                 file=sys.stderr,
             )
-        told = replace(settings, address=where)
+        told, deaths = replace(settings, address=where), 0
         answering = _Answering(told, listening, drain)
         while not asked["stop"]:
+            time.sleep(_LOOK)
+            if answering.ready.is_set():
+                told, deaths = replace(told, strict=False), 0
             if not answering.process.is_alive():
-                if answering.process.exitcode == _MISTAKE:
+                if told.strict and answering.process.exitcode == _MISTAKE:
                     return 2
-                log.error("The process that answers has died; another one is started.")
-                time.sleep(_PAUSE)
+                if told.strict and deaths == _DEATHS:
+                    log.error("The service died %d times before it was ready; above is why.", deaths + 1)
+                    return 1
+                pause, deaths = min(_LONGEST, _PAUSE * 2**deaths), deaths + 1
+                log.error("The process that answers has died; another one is started in %g s.", pause)
+                _wait(pause, asked)
                 answering = _Answering(told, listening, drain)
             elif asked["renew"]:
                 asked["renew"] = False
                 answering = _renewed(answering, _Answering(told, listening, drain), asked)
-            time.sleep(_LOOK)
         answering.end()
     return 0
 
@@ -78,7 +88,8 @@ class _Answering:
 
 def _renewed(old: _Answering, new: _Answering, asked: dict[str, bool]) -> _Answering:
     """The new one, once it is ready; the old one, where it does not get so far."""
-    while new.process.is_alive() and not asked["stop"]:
+    deadline = time.monotonic() + _START
+    while new.process.is_alive() and not asked["stop"] and time.monotonic() < deadline:
         if new.ready.wait(_LOOK):
             old.end()
             return new
@@ -88,17 +99,29 @@ def _renewed(old: _Answering, new: _Answering, asked: dict[str, bool]) -> _Answe
     return old
 
 
+def _wait(seconds: float, asked: dict[str, bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not asked["stop"]:
+        time.sleep(_LOOK)
+
+
 @contextmanager
 def _signals() -> Iterator[dict[str, bool]]:
-    """What the person, or the system, asks for by signals."""
+    """What the person, or the system, asks for by signals.
+
+    A terminal that is closed sends SIGHUP too; then it means the end, but for who asked by nohup not to be told of it.
+    """
     asked = {"stop": False, "renew": False}
-    meaning = {signal.SIGINT: "stop", signal.SIGTERM: "stop"}
-    if hasattr(signal, "SIGHUP"):
-        meaning[signal.SIGHUP] = "renew"
-    before = {
-        number: signal.signal(number, lambda got, _: asked.__setitem__(meaning[signal.Signals(got)], True))
-        for number in meaning
-    }
+    attached = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+
+    def hang_up(*_: Any) -> None:
+        asked["stop" if attached and not _has_terminal() else "renew"] = True
+
+    def stop(*_: Any) -> None:
+        asked["stop"] = True
+
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: hang_up}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield asked
     finally:
@@ -106,8 +129,22 @@ def _signals() -> Iterator[dict[str, bool]]:
             signal.signal(number, handler)
 
 
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        return True
+    except OSError:
+        return False
+
+
 def _answer(settings: Settings, listening: socket.socket, drain: float, ready: Any) -> None:
     """All that the process does which answers."""
+    for number in (
+        signal.SIGINT,
+        signal.SIGHUP,
+    ):  # Ctrl-C and a closed terminal reach both; the other one decides
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # while it starts; uvicorn has its own afterwards
     # Read when the libraries are loaded. Dozens of requests multiply small matrices at once, and would wait, spinning,
     # for the threads that NumPy shares out among them: experiment 005 measures what that costs.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -118,10 +155,9 @@ def _answer(settings: Settings, listening: socket.socket, drain: float, ready: A
     import uvicorn
 
     from lens.serve.app import create_app
-    from lens.serve.leaving import LeavingServer
+    from lens.serve.connections import Server
 
     leaving = threading.Event()
-
     try:
         app = create_app(settings, ready.set, leaving)
     except LensError as error:
@@ -135,10 +171,7 @@ def _answer(settings: Settings, listening: socket.socket, drain: float, ready: A
         timeout_graceful_shutdown=int(drain),
         timeout_keep_alive=15,
     )
-    try:
-        LeavingServer(config, leaving).run(sockets=[listening])
-    except KeyboardInterrupt:  # uvicorn hands it on when everything is finished
-        pass
+    Server(config, leaving, settings.limits.seconds).run(sockets=[listening])
 
 
 def _end_with_parent() -> None:

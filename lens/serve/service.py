@@ -1,7 +1,8 @@
 """What the service answers: plain values in and out, no HTTP."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -70,12 +71,14 @@ class Service:
         query = replace(asked.query, models=tuple(served))
         with _named(served):
             answer = search_several({name: one.searcher for name, one in served.items()}, query)
-        first = next(iter(served.values()))
-        results = [self._result(rank, one, first) for rank, one in enumerate(answer.results, 1)]
+        holders = [served[next(iter(one.models))] for one in answer.results]  # of catalogues that may differ
+        ranked = zip(answer.results, holders, strict=True)
+        results = [self._result(rank, one, holder) for rank, (one, holder) in enumerate(ranked, 1)]
         seconds = dict(answer.seconds)
         if asked.fold:
             folding = time.perf_counter()
-            heads = folded([self.pictures.hash(first.reader, one.item) for one in answer.results])
+            shown = zip(answer.results, holders, strict=True)
+            heads = folded([self.pictures.hash(holder.reader, one.item) for one, holder in shown])
             for result, head in zip(results, heads, strict=True):
                 result["duplicate_of"] = None if head is None else results[head]["item_id"]
             seconds["fold"] = time.perf_counter() - folding
@@ -97,7 +100,8 @@ class Service:
         if len(served) != 1 or asked.item is None:
             raise LensError('Give one model and one "item": the result to be looked at.')
         one = next(iter(served.values()))
-        return self._explainer.explain(one, asked.query, self._item(one, asked.item))
+        with _named(served):
+            return self._explainer.explain(one, asked.query, self._item(one, asked.item))
 
     def items(
         self, model: str | None, offset: int, limit: int, category: str | None, text: str | None
@@ -223,22 +227,16 @@ class Service:
         }
 
 
-class _named:
-    """Sentences of a search without the places of indices, which are nobody's business."""
-
-    def __init__(self, served: Mapping[str, Served]) -> None:
-        self._served = served
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, LensError):
-            sentence = str(error)
-            for name, one in self._served.items():
-                sentence = sentence.replace(str(one.reader.folder), name)
-            if sentence != str(error):
-                raise type(error)(sentence) from error
+@contextmanager
+def _named(served: Mapping[str, Served]) -> Iterator[None]:
+    """Sentences without the places of indices, which are nobody's business."""
+    try:
+        yield
+    except LensError as error:
+        sentence = str(error)
+        for name, one in served.items():
+            sentence = sentence.replace(str(one.reader.folder), name)
+        raise type(error)(sentence) from error
 
 
 def _band(part: Mapping[str, Any]) -> dict[str, Any]:

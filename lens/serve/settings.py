@@ -28,7 +28,8 @@ class Settings:
 
     runs, indices, uri, experiment: see `Shelf`; key: that requests have to bring; hosts: names it may be called by,
     roots: see `Pictures`; mlflow: address of the MLflow UI; refresh: seconds between looks for what is new;
-    decoders: processes that decode uploads; address: where it is, told when it is ready.
+    decoders: processes that decode uploads; address: where it is, told when it is ready; strict: whether a run or an
+    index that cannot be opened is a mistake, or is left out.
     """
 
     runs: tuple[str, ...] = ()
@@ -36,10 +37,11 @@ class Settings:
     uri: str | None = None
     experiment: str = "shopping-lens"
     key: str | None = None
-    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    hosts: tuple[str, ...] = ("localhost",)
     roots: tuple[str, ...] = ()
     mlflow: str = "http://127.0.0.1:5000"
     refresh: float = 5.0
     decoders: int | None = None
     limits: Limits = field(default_factory=Limits)
     address: str = ""
+    strict: bool = True

@@ -1,14 +1,18 @@
 """The service's answers, on models that were really trained."""
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from lens.index import open_index
+from lens.index import open_index, write
 from lens.search import Query, Searcher, Term
+from lens.serve.app import create_app
+from lens.serve.settings import Settings
 from lens.trained import embedder_of
 from tests.serve.store import MODELS, Store
 
@@ -149,12 +153,18 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(client: TestClient) -> Non
     assert "'/etc/passwd'" in refused(422, "query", terms=[{"group": "/etc/passwd"}])
     assert "at most 4" in refused(422, "query", terms=[{"text": "a"}], models=["a", "b", "c", "d", "e"])
     assert 'needs "terms"' in refused(422, "query", k=5)
+    assert "from 0.001 to 1000" in refused(
+        422, "query", terms=[{"text": "a"}], models=["clip_tiny"], weights={"clip_tiny": 1e308}
+    )
+    assert "at most 1,000" in refused(
+        422, "query", terms=[{"text": "a"}], where={"category": {"contains": "a" * 2000}}
+    )
     for body in (
         b"",
         b"[]",
         b"{",
         b'{"terms": [{"text": "\\ud800"}]}',
-        b"[" * 100_000,
+        b"[" * 50_000,
         b'{"k": NaN}',
         b"\xff",
     ):
@@ -193,9 +203,21 @@ def test_a_run_named_by_a_link_is_opened(client: TestClient, store: Store) -> No
     assert "There is no run 'unknown'" in sentence(client.get("/api/models?run=unknown"), 404, "missing")
 
 
+def test_the_page_is_sent_once(client: TestClient) -> None:
+    for address in ("/", "/static/app.js"):
+        first = client.get(address)
+        assert first.status_code == 200 and first.headers["cache-control"] == "no-cache"
+        again = client.get(address, headers={"if-none-match": first.headers["etag"]})
+        assert again.status_code == 304 and not again.content
+        assert client.head(address).headers["content-length"] == first.headers["content-length"]
+    for address in ("/static/", "/static/nothing.js", "/static/../service.py", "/static/%2e%2e/service.py"):
+        sentence(client.get(address), 404, "missing")
+
+
 def test_health_figures_and_description(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json()["status"] == "ready"
+    assert client.get("/readyz").json() == {"status": "ready"}
+    assert client.head("/healthz").status_code == client.head("/readyz").status_code == 200
     client.get("/api/items/a/b/c")
     figures = client.get("/metrics").text
     assert 'route="/api/items/{item_id:path}",status="404"' in figures
@@ -214,3 +236,26 @@ def test_health_figures_and_description(client: TestClient) -> None:
         body["application/json"]["examples"]
         and "image" in body["multipart/form-data"]["schema"]["properties"]
     )
+
+
+def test_items_of_catalogues_that_differ_are_shown_from_their_own(store: Store, tmp_path: Path) -> None:
+    """The same model's index twice, one without the first half of the items, the other without the rest."""
+    halves = []
+    for number, letter in enumerate("ab"):
+        folder = tmp_path / letter
+        shutil.copytree(store.index("resnet_tiny"), folder)
+        with open_index(folder) as reader:
+            ids = reader.ids(np.arange(72))
+        with write(folder) as writer:
+            writer.delete(ids[:36] if number == 0 else ids[36:])
+        halves.append(str(folder))
+    settings = Settings(indices=tuple(halves), uri=store.uri, decoders=1, hosts=("testserver",))
+    with TestClient(create_app(settings)) as client:
+        names = [one["name"] for one in client.get("/api/models").json()["models"]]
+        query = {"query": json.dumps({"terms": [{"image": "image"}], "models": names, "k": 72, "fold": True})}
+        answer = upload(client, store.photo(3).read_bytes(), **query).json()
+        assert {tuple(one["models"]) for one in answer["results"]} == {(name,) for name in names}
+        for one in answer["results"]:
+            assert client.get(one["thumbnail"]).status_code == client.get(one["image"]).status_code == 200
+            item = one["item_id"], one["thumbnail"].partition("model=")[2]
+            assert client.get(f"/api/items/{item[0]}?model={item[1]}").status_code == 200

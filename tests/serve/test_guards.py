@@ -27,6 +27,10 @@ def guarded(**settings: Any) -> tuple[FastAPI, threading.Event]:
     async def echo(request: Request) -> int:
         return len(await request.body())
 
+    @app.get("/api/broken")
+    def broken() -> None:
+        raise ZeroDivisionError("a secret of the inside")
+
     @app.get("/")
     def page() -> str:
         return "the page"
@@ -67,15 +71,20 @@ def test_a_service_that_ends_says_so_in_each_answer() -> None:
 def test_bodies_are_limited_as_said_and_as_sent() -> None:
     app, _ = guarded()
     with TestClient(app) as client:
-        limit = 1000 + 64 * 1024
-        assert client.post("/api/echo", content=bytes(limit)).json() == limit
+        form, alone, limit = {"content-type": "multipart/form-data; boundary=x"}, 64 * 1024, 1000 + 64 * 1024
+        assert client.post("/api/echo", content=bytes(limit), headers=form).json() == limit
+        assert client.post("/api/echo", content=bytes(alone)).json() == alone
+        answer = client.post(
+            "/api/echo", content=bytes(alone + 1)
+        )  # JSON holds up everything while it is read
+        assert answer.status_code == 413 and "65,536 bytes of a query" in answer.text
 
         def unknown_length() -> Any:
             for _ in range(100):
                 yield bytes(1000)
 
         for content in (bytes(limit + 1), unknown_length()):
-            answer = client.post("/api/echo", content=content)
+            answer = client.post("/api/echo", content=content, headers=form)
             assert answer.status_code == 413
             assert (
                 answer.json()["error"]["sentence"]
@@ -119,7 +128,15 @@ def test_the_key_is_asked_of_everything_but_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "status"), [("testserver", 200), ("testserver:99", 200), ("evil.example", 400)]
+    ("host", "status"),
+    [
+        ("testserver", 200),
+        ("testserver:99", 200),
+        ("evil.example", 400),
+        ("127.0.0.1:8001", 200),
+        ("[::1]:8001", 200),
+        ("127.0.0.1.evil.example", 400),
+    ],
 )
 def test_another_sites_name_is_refused(host: str, status: int) -> None:
     app, _ = guarded()
@@ -127,10 +144,29 @@ def test_another_sites_name_is_refused(host: str, status: int) -> None:
         assert client.get("/", headers={"host": host}).status_code == status
 
 
-def test_every_answer_carries_the_headers() -> None:
+def test_pages_of_other_sites_get_nothing() -> None:
     app, _ = guarded()
     with TestClient(app) as client:
-        for address in ("/", "/nothing"):
+        for site, status in (("cross-site", 403), ("same-origin", 200), ("none", 200)):
+            answer = client.post("/api/echo", content=b"x", headers={"sec-fetch-site": site})
+            assert answer.status_code == status
+        assert (
+            client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+        )  # a link to the page
+
+
+def test_a_mistake_of_ours_is_told_without_its_inside(caplog: pytest.LogCaptureFixture) -> None:
+    app, _ = guarded()
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/api/broken")
+    assert answer.status_code == 500 and answer.json()["error"]["kind"] == "server"
+    assert "secret" not in answer.text and len(caplog.records) == 1 and "ZeroDivisionError" in caplog.text
+
+
+def test_every_answer_carries_the_headers() -> None:
+    app, _ = guarded()
+    with TestClient(app, raise_server_exceptions=False) as client:
+        for address in ("/", "/nothing", "/api/broken"):
             headers = client.get(address).headers
             assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
             assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
