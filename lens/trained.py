@@ -10,6 +10,7 @@ import torch
 
 from lens.config import build
 from lens.errors import LensError
+from lens.index.manifest import MANIFEST, base_id, check_sizes, check_sums, read_manifest
 from lens.models.hybrid import Hybrid, Member
 from lens.models.shares import Metric
 from lens.search.embedder import Embedder
@@ -17,27 +18,42 @@ from lens.tracking import download, find_run, project_folder, run_config, run_ta
 from lens.tracking.store import DEFAULT_EXPERIMENT
 
 INDEX_CACHE = Path("~/.cache/shopping-lens/indices")
+BEST = "checkpoints/best.ckpt"
 
 
 def load_model(uri: str, run_id: str, config: dict[str, Any]) -> Any:
     """The run's model with its best checkpoint, in evaluation mode; nothing is downloaded from a hub.
 
     Raises:
-        LensError: the run kept no checkpoint, or one of another version of the model.
+        LensError: the run kept no checkpoint, a broken one, or one of another version of the model.
     """
     model = build({**config["model"], "weights": "random"})
     with tempfile.TemporaryDirectory() as folder:
-        path: Path = download(uri, run_id, "checkpoints/best.ckpt", folder)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    model.on_load_checkpoint(checkpoint)  # CLIP's vocabulary
+        checkpoint = _read_checkpoint(download(uri, run_id, BEST, folder), run_id)
     try:
+        model.on_load_checkpoint(checkpoint)  # CLIP's vocabulary
         model.load_state_dict(checkpoint["state_dict"])
-    except RuntimeError as error:
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise LensError(
             f"The checkpoint of run {run_id} does not fit the model as this version of the program builds it."
         ) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return model.eval().to(device)
+
+
+def _read_checkpoint(path: Path, run_id: str) -> dict[str, Any]:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(checkpoint, dict) and "state_dict" in checkpoint:
+            return checkpoint
+        reason: Exception = TypeError("no state_dict")
+    except Exception as error:  # noqa: BLE001 - broken files were seen to make torch raise eight kinds
+        reason = error
+    # torch's own words fill a screen, and advise to trust the file.
+    raise LensError(
+        f"The checkpoint {BEST} of run {run_id} cannot be read ({type(reason).__name__}), it is broken or cut off; "
+        "put a whole copy of it into the run's artefacts, or train again."
+    ) from reason
 
 
 def embedder_of(uri: str, run_id: str) -> Embedder:
@@ -61,23 +77,57 @@ def as_embedder(model: Any, config: dict[str, Any], run_id: str) -> Embedder:
 def index_of(uri: str, run_id: str) -> Path:
     """The folder of the index that a run exported: beside train.py, or fetched once from the tracking store.
 
+    A run that was resumed exported another index: that one is fetched to a folder of its own, and the older stays for
+    who has it open.
     Raises LensError where the run exported none, as a comparison does, or the parent of a sweep.
     """
     own = project_folder() / "runs" / run_id / "index"
-    if (own / "manifest.json").is_file():
+    if (own / MANIFEST).is_file():
         return own
-    kept = INDEX_CACHE.expanduser() / run_id
-    if not (kept / "manifest.json").is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-            try:
-                os.replace(download(uri, run_id, "index", folder), kept)
-            except LensError as error:
-                if "model" in run_tags(uri, run_id):
-                    raise
-                raise LensError(
-                    f"Run {run_id} trained no model, so it has no index; give one that did."
-                ) from error
+    cache = INDEX_CACHE.expanduser()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            there = read_manifest(_artefact(uri, run_id, f"index/{MANIFEST}", f"{folder}/there").parent)[0]
+            # What `python -m lens.index` changes in a fetched index has an id of its own, but the folder's name stays.
+            kept = cache / f"{run_id}-{base_id(there)[-12:]}"
+            older = cache / run_id
+            if _is_of(older, there):
+                return older
+            if (kept / MANIFEST).is_file():
+                return kept
+            return _kept(_artefact(uri, run_id, "index", folder), there, kept)
+    except OSError as error:
+        raise LensError(
+            f"The index of run {run_id} cannot be kept in {cache}: {error.strerror or error}."
+        ) from error
+
+
+def _artefact(uri: str, run_id: str, path: str, into: str) -> Path:
+    try:
+        return download(uri, run_id, path, into)
+    except LensError as error:
+        if "model" in run_tags(uri, run_id):
+            raise
+        raise LensError(f"Run {run_id} trained no model, so it has no index; give one that did.") from error
+
+
+def _is_of(folder: Path, there: dict[str, Any]) -> bool:
+    return (folder / MANIFEST).is_file() and base_id(read_manifest(folder)[0]) == base_id(there)
+
+
+def _kept(fetched: Path, there: dict[str, Any], kept: Path) -> Path:
+    """Put what was fetched in its place, unless another process just did. Raises LensError where it is not whole."""
+    found, _ = read_manifest(fetched)
+    check_sizes(fetched, found)
+    check_sums(fetched, found)  # files of two exports may be of one size
+    if base_id(found) != base_id(there):
+        raise LensError(f"The index of {kept.name[:32]} changed while it was fetched; try again.")
+    try:
+        os.replace(fetched, kept)
+    except OSError:
+        if not (kept / MANIFEST).is_file():
+            raise
     return kept
 
 

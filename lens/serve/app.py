@@ -18,6 +18,7 @@ from lens.serve.explaining import Explainer
 from lens.serve.figures import Counted, Figures
 from lens.serve.guards import Guard
 from lens.serve.pictures import Pictures
+from lens.serve.problems import Overloaded
 from lens.serve.service import Service
 from lens.serve.settings import Settings
 from lens.serve.shelf import Shelf
@@ -39,14 +40,15 @@ def create_app(
     figures, limits = Figures(), settings.limits
     decoders = Decoders(limits, settings.decoders or min(4, os.cpu_count() or 1))
     batcher = Batcher(_BATCH, limits.seconds, figures.batches.observe)
-    pictures = Pictures(settings.roots)
+    pictures = Pictures(settings.roots, seconds=limits.seconds)
     explainer = Explainer(pictures, limits.seconds)
 
     def prepared(embedder: Embedder) -> Embedder:
         return ServedEmbedder(embedder, decoders, batcher)
 
     try:
-        shelf = Shelf(settings.runs, settings.indices, settings.uri, settings.experiment, prepared)
+        given = settings.runs, settings.indices, settings.uri, settings.experiment
+        shelf = Shelf(*given, prepared, strict=settings.strict)
     except BaseException:
         decoders.close()
         raise
@@ -58,6 +60,7 @@ def create_app(
         lambda experiment, run: f"{settings.mlflow}/#/experiments/{experiment}/runs/{run}",
         settings.key is not None,
         figures.observe_stages,
+        decoders.together,
     )
 
     @asynccontextmanager
@@ -90,7 +93,7 @@ def create_app(
     )
     app.include_router(routes.api(service, settings.key))
     routes.add_page(app)
-    _add_health(app, figures, shelf)
+    _add_health(app, figures, shelf, decoders)
     routes.add_errors(app)
     app.add_middleware(
         Guard,
@@ -105,13 +108,15 @@ def create_app(
     return app
 
 
-def _add_health(app: FastAPI, figures: Figures, shelf: Shelf) -> None:
+def _add_health(app: FastAPI, figures: Figures, shelf: Shelf, decoders: Decoders) -> None:
     @app.get("/healthz", summary="The process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="The models are loaded")
-    async def readyz() -> dict[str, str]:
+    @app.get("/readyz", summary="The models are loaded, and pictures can be decoded")
+    def readyz() -> dict[str, str]:
+        if not decoders.alive():
+            raise Overloaded("The processes that decode pictures do not start.")
         return {"status": "ready"}
 
     for address, answer in (("/healthz", healthz), ("/readyz", readyz)):  # as some that watch ask

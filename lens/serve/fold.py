@@ -17,18 +17,17 @@ def folded(hashes: Sequence[bytes | None], max_distance: int = MAX_DISTANCE) -> 
         hashes: of each result, best first; None where there is none.
     """
     result: list[int | None] = []
-    heads: list[int] = []
-    bits = [None if one is None else np.frombuffer(one, np.uint8) for one in hashes]
-    for place, mine in enumerate(bits):
+    heads: list[tuple[int, np.ndarray]] = []
+    for place, one in enumerate(hashes):
         head = None
-        if mine is not None:
-            head = next((other for other in heads if _distance(mine, bits[other]) <= max_distance), None)
+        if one is not None:
+            bits = np.frombuffer(one, np.uint8)
+            head = next((first for first, other in heads if _distance(bits, other) <= max_distance), None)
             if head is None:
-                heads.append(place)
+                heads.append((place, bits))
         result.append(head)
     return result
 
 
-def _distance(a: np.ndarray, b: np.ndarray | None) -> int:
-    assert b is not None  # heads have a hash
+def _distance(a: np.ndarray, b: np.ndarray) -> int:
     return int(np.bitwise_count(a ^ b).sum())

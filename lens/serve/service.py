@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -33,6 +33,7 @@ class Service:
     Args:
         run_url: the address of a run in the MLflow UI, of its experiment's id and its own.
         needs_key: said to the page; observe: is told the seconds of each stage of a search.
+        together: a context in which all pictures of a request share the time that one has.
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class Service:
         run_url: Callable[[str, str], str],
         needs_key: bool,
         observe: Callable[[Mapping[str, float]], None],
+        together: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self.shelf, self.pictures, self.limits = shelf, pictures, limits
         self._explainer, self._run_url, self._needs_key = explainer, run_url, needs_key
-        self._observe, self.version = observe, version("shopping-lens")
+        self._observe, self._together, self.version = observe, together, version("shopping-lens")
 
     def models(self, run: str | None = None) -> dict[str, Any]:
         """All models; `run` is opened first where it is not yet there. Raises Missing for a run without an index."""
@@ -69,7 +71,7 @@ class Service:
         start = time.perf_counter()
         served = self._asked(asked.query)
         query = replace(asked.query, models=tuple(served))
-        with _named(served):
+        with _named(served), self._together():
             answer = search_several({name: one.searcher for name, one in served.items()}, query)
         holders = [served[next(iter(one.models))] for one in answer.results]  # of catalogues that may differ
         ranked = zip(answer.results, holders, strict=True)
@@ -100,7 +102,7 @@ class Service:
         if len(served) != 1 or asked.item is None:
             raise LensError('Give one model and one "item": the result to be looked at.')
         one = next(iter(served.values()))
-        with _named(served):
+        with _named(served), self._together():
             return self._explainer.explain(one, asked.query, self._item(one, asked.item))
 
     def items(

@@ -3,47 +3,34 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 
 from lens.errors import LensError
-from lens.index import Reader, open_index
 from lens.search import Embedder, Searcher
-from lens.tracking import RunFacts, find_run, finished_runs, several_runs, tracking_uri
-from lens.trained import embedder_of, index_of
+from lens.serve.naming import named
+from lens.serve.opening import Faults, Opener, Runs, Served
+from lens.tracking import RunFacts, find_run, tracking_uri
+from lens.tracking.read import run_facts
+from lens.tracking.store import first_line
 
+__all__ = ["Served", "Shelf"]
 _MOST_GUESTS = 8  # indices that were opened because a link asked for them
+_STORE = "store"
 log = logging.getLogger("lens.serve")
-
-
-@dataclass(frozen=True)
-class Served:
-    """One model: its name here, its index and embedder, the run that trained it where the store knows it.
-
-    newest: whether the newest run of this model takes its place; guest: opened because a request named the run.
-    """
-
-    name: str
-    searcher: Searcher
-    run: RunFacts | None
-    newest: bool
-    guest: bool = False
-
-    @property
-    def reader(self) -> Reader:
-        """Its index, as it is at one moment."""
-        return self.searcher.reader
 
 
 class Shelf:
     """Which models are served. What `models` gave is valid for as long as it is held: nothing is closed under it.
 
     Args:
-        runs, indices: what to serve; neither: the newest run of each model that has an index.
+        runs, indices: what to serve; neither: the newest run of each model that can be opened.
         uri, experiment: of the tracking store.
         prepared: makes an embedder ready for serving.
+        pause: seconds until a run that could not be opened is tried again: after the first time, and at most.
+        strict: whether one of `runs` or `indices` that cannot be opened is a mistake; if not, it is told and left out.
 
-    Raises LensError where one of these cannot be opened, or there is nothing to serve.
+    Raises LensError where strict and one of these cannot be opened, and where there is nothing to serve.
     """
 
     def __init__(
@@ -53,21 +40,35 @@ class Shelf:
         uri: str | None,
         experiment: str,
         prepared: Callable[[Embedder], Embedder],
+        pause: tuple[float, float] = (10.0, 600.0),
+        strict: bool = True,
     ) -> None:
-        self._uri, self._experiment, self._prepared = tracking_uri(uri), experiment, prepared
+        self._uri, self._experiment = tracking_uri(uri), experiment
+        self._opener, self._runs = Opener(self._uri, prepared), Runs(self._uri, experiment)
+        self._faults = Faults(log.warning, *pause)
         self._follows = not runs and not indices
         self._lock = threading.Lock()  # of those who write; readers take the mapping as it is
-        self._refused: set[str] = set()
-        found = self._newest() if self._follows else []
-        for word in runs:
-            found.append(self._of_run(several_runs(self._uri, experiment, [word])[0], newest=False))
-        found += [self._of_index(folder) for folder in indices]
+        found = list(self._newest(self._runs.look(), []).values()) if self._follows else []
+        opening = [partial(self._named_run, word) for word in runs]
+        for open_one in [*opening, *(partial(self._opener.index, folder) for folder in indices)]:
+            try:
+                one = open_one()
+            except LensError as error:
+                if strict:
+                    raise
+                log.warning("It is left out until the service starts again: %s", error)
+                continue
+            if one.run is None or one.given or one.run.run_id not in {run.searcher.run_id for run in found}:
+                found.append(one)
         if not found:
             raise LensError(
                 f"No run of the experiment {experiment!r} has an index to serve; make one with make quickstart, or "
                 "python train.py model=resnet_tiny."
             )
-        self._models: Mapping[str, Served] = _by_name(found)
+        self._models: Mapping[str, Served] = named(found)
+
+    def _named_run(self, word: str) -> Served:
+        return self._opener.run(run_facts(self._uri, find_run(self._uri, self._experiment, word)))
 
     @property
     def models(self) -> Mapping[str, Served]:
@@ -79,99 +80,116 @@ class Shelf:
 
         Raises LensError where there is no such run, or it exported no index.
         """
+        there = self._of(word)  # asking the store would cost as much as a search
+        if there is not None:
+            return there
         run_id = find_run(self._uri, self._experiment, word)
         with self._lock:
-            for served in self._models.values():
-                if served.searcher.run_id == run_id:
-                    return served
-            run = several_runs(self._uri, self._experiment, [run_id])[0]
-            guest = replace(self._of_run(run, newest=False), guest=True)
+            there = self._of(run_id)
+            if there is not None:
+                return there
+            guest = replace(self._opener.run(run_facts(self._uri, run_id)), guest=True)
             kept = list(self._models.values())
             guests = [one for one in kept if one.guest]
             if len(guests) >= _MOST_GUESTS:
                 kept.remove(guests[0])
-            self._models = _by_name([*kept, guest])
+            self._models = named([*kept, guest])
             return next(one for one in self._models.values() if one.searcher is guest.searcher)
 
-    def refresh(self) -> bool:
-        """Take up what is new: changes of an index, and newer runs. Says whether anything was.
+    def _of(self, run_id: str) -> Served | None:
+        return next((one for one in self._models.values() if one.searcher.run_id == run_id), None)
 
-        What cannot be opened is told once, and the index that was served stays.
+    def refresh(self) -> bool:
+        """Take up what is new: changes of an index, resumed runs, and newer ones. Says whether anything was.
+
+        What cannot be opened is told once and tried again later; what was served stays.
         """
         with self._lock:
             before = list(self._models.values())
-            after = [self._refreshed(one) for one in before]
+            runs = self._look(before)
+            known = {run.run_id: run for run in runs}
+            after = [self._refreshed(one, known.get(one.searcher.run_id or "")) for one in before]
             if self._follows:
-                try:
-                    newer = {one.name: one for one in self._newest(before)}
-                    after = [newer.pop(one.name, one) if one.newest else one for one in after]
-                    after += newer.values()
-                except LensError as error:
-                    self._tell(str(error))
-            changed = [one.searcher for one in after] != [one.searcher for one in before]
-            if changed:
-                self._models = _by_name(after)
-            return changed
+                after = self._followed(after, runs)
+            self._models = named(after)
+            return [_kind(one) for one in self._models.values()] != [_kind(one) for one in before]
 
-    def _refreshed(self, served: Served) -> Served:
+    def _look(self, served: Sequence[Served]) -> list[RunFacts]:
+        if not self._follows and all(one.run is None for one in served):
+            return []  # there may be no store
+        try:
+            runs = self._runs.look()
+        except LensError as error:
+            self._faults.tell(_STORE, str(error))
+            return []
+        self._faults.mended(_STORE)
+        return runs
+
+    def _refreshed(self, served: Served, run: RunFacts | None) -> Served:
+        """With the index of now; also with the weights of now where the index was written anew or the run resumed."""
+        told, resumed = f"{served.name} is served as it was", False
+        if run is not None and served.run is not None and run.ended != served.run.ended:
+            resumed = run.status == "FINISHED" and "resumed" in run.tags
+            served = served if resumed else replace(served, run=run)
+        facts = run or served.run
+        what = f"{served.reader.folder} {facts.ended if facts else 0}"  # another end of the run, another try
+        if self._faults.waits(what):
+            return served
         try:
             reader = served.reader.refreshed()
-            if reader is served.reader:
-                return served
-            return replace(served, searcher=Searcher(served.searcher.embedder, reader))
         except LensError as error:
-            self._tell(f"{served.name} is served as it was: {error}")
+            self._faults.tell(what, f"{told}: {error}")
             return served
+        if resumed or reader.seal != served.reader.seal:
+            return self._tried(what, told, partial(self._opener.again, served)) or served
+        self._faults.mended(what)
+        if reader is served.reader:
+            return served
+        return replace(served, searcher=Searcher(served.searcher.embedder, reader))
 
-    def _newest(self, known: Sequence[Served] = ()) -> list[Served]:
-        """The newest run of each model that can be opened; of those known, only what is newer than they."""
-        there = {one.searcher.run_id for one in known if one.newest}
-        found: dict[str, Served | None] = {}
-        for run in finished_runs(self._uri, self._experiment):
-            name = run.tags["model"]
-            if name in found or run.run_id in self._refused:
+    def _followed(self, served: Sequence[Served], runs: Sequence[RunFacts]) -> list[Served]:
+        """With the newest run of each model in its place, a guest where it became that."""
+        newest = self._newest(runs, served)
+        taken = {one.searcher.run_id for one in newest.values()}
+        after = [
+            newest.pop(one.model, one) if one.newest else one
+            for one in served
+            if not (one.guest and one.searcher.run_id in taken)
+        ]
+        return after + list(newest.values())
+
+    def _newest(self, runs: Sequence[RunFacts], served: Sequence[Served]) -> dict[str, Served]:
+        """By model the newest run that is finished and can be opened; what is served already is not opened again.
+
+        The newest run may be in training again: it goes on being served.
+        """
+        there = {one.searcher.run_id: one for one in served}
+        found: dict[str, Served] = {}
+        for run in runs:
+            model, one = run.tags["model"], there.get(run.run_id)
+            if model in found or not (run.status == "FINISHED" or (one is not None and one.newest)):
                 continue
-            if run.run_id in there:
-                found[name] = None
-                continue
-            try:
-                found[name] = self._of_run(run, newest=True)
-            except LensError as error:
-                self._refused.add(run.run_id)
-                self._tell(str(error))
-        return [one for one in found.values() if one is not None]
+            if one is None and not self._faults.waits(run.run_id):
+                one = self._tried(
+                    run.run_id, f"Run {run.run_id} is passed over", partial(self._opener.run, run)
+                )
+            if one is not None:
+                found[model] = one if one.newest else replace(one, run=run, newest=True, guest=False)
+        return found
 
-    def _of_run(self, run: RunFacts, newest: bool) -> Served:
-        reader = open_index(index_of(self._uri, run.run_id))
-        embedder = self._prepared(embedder_of(self._uri, run.run_id))
-        return Served(run.tags.get("model") or run.name, Searcher(embedder, reader), run, newest)
-
-    def _of_index(self, folder: str) -> Served:
-        reader = open_index(Path(folder).expanduser())
-        run_id = reader.manifest.get("run_id")
-        if run_id is None:
-            return Served(reader.manifest["model"]["name"], Searcher(None, reader), None, False)
+    def _tried(self, what: str, told: str, opening: Callable[[], Served]) -> Served | None:
         try:
-            run = several_runs(self._uri, self._experiment, [run_id])[0]
-            embedder = self._prepared(embedder_of(self._uri, run_id))
+            opened = opening()
         except LensError as error:
-            raise LensError(f"index={folder}: its model cannot be loaded: {error}") from error
-        return Served(reader.manifest["model"]["name"], Searcher(embedder, reader), run, False)
+            self._faults.failed(what, f"{told}: {error}")
+            return None
+        except Exception as error:  # noqa: BLE001 - one run's fault must not keep the others from being renewed
+            log.debug("%s.", told, exc_info=True)
+            self._faults.failed(what, f"{told}: {type(error).__name__}: {first_line(error)}")
+            return None
+        self._faults.mended(what)
+        return opened
 
-    def _tell(self, sentence: str) -> None:
-        if sentence not in self._refused:
-            self._refused.add(sentence)
-            log.warning(sentence)
 
-
-def _by_name(found: Sequence[Served]) -> dict[str, Served]:
-    """Each under its own name; where two share one, the later has the name of its run, or the run's id, behind it."""
-    result: dict[str, Served] = {}
-    for one in found:
-        run_name = one.run.name if one.run else ""
-        short = (one.searcher.run_id or one.reader.folder.name)[:8]
-        names = [one.name, f"{one.name}@{run_name if run_name != one.name else short}", f"{one.name}@{short}"]
-        names += [f"{one.name}@{short}-{number}" for number in range(2, len(found) + 2)]
-        name = next(name for name in names if name not in result and not name.endswith("@"))
-        result[name] = replace(one, name=name)
-    return result
+def _kind(served: Served) -> tuple[Searcher, bool]:
+    return served.searcher, served.newest

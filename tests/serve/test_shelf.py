@@ -10,13 +10,14 @@ from lens.errors import LensError
 from lens.index import load, save, write
 from lens.search import Query, Term
 from lens.serve.shelf import Shelf
-from lens.tracking import add_to_run
 from lens.tracking.store import client as mlflow
+from tests.serve.shelves import copied, shelf
 from tests.serve.store import Store
 
 
-def shelf(store: Store, runs: tuple[str, ...] = (), indices: tuple[str, ...] = ()) -> Shelf:
-    return Shelf(runs, indices, store.uri, "shopping-lens", lambda embedder: embedder)
+@pytest.fixture(autouse=True)
+def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # where fetched indices are kept
 
 
 @pytest.fixture
@@ -84,19 +85,17 @@ def test_a_change_of_an_index_is_taken_up_and_who_asks_meanwhile_is_not_disturbe
 def test_a_newer_run_takes_the_place_of_the_older(store: Store) -> None:
     chosen = shelf(store)
     assert not chosen.refresh()
-    old = chosen.models["vit_tiny"]
-    run_id = _copied_run(store, "vit_tiny")
-    try:
+    names, old = list(chosen.models), chosen.models["vit_tiny"]
+    with copied(store) as run:
         assert chosen.refresh()
-        assert chosen.models["vit_tiny"].searcher.run_id == run_id
-        assert list(chosen.models) == list(shelf(store).models) or set(chosen.models) == set(store.runs)
+        assert chosen.models["vit_tiny"].searcher.run_id == run.run_id
+        assert list(chosen.models) == names
         older = chosen.open_run(store.runs["vit_tiny"])
         assert older.name == f"vit_tiny@{store.runs['vit_tiny'][:8]}" and older.guest
         assert chosen.open_run(store.runs["vit_tiny"]).searcher is older.searcher
+        assert chosen.open_run(store.runs["vit_tiny"][:12]).searcher is older.searcher
         assert not chosen.refresh()
         assert old.searcher.search(Query((Term(item=old.reader.ids([0])[0]),))).results
-    finally:
-        mlflow(store.uri).delete_run(run_id)
 
 
 def test_a_run_without_an_index_is_passed_over(store: Store) -> None:
@@ -109,27 +108,12 @@ def test_a_run_without_an_index_is_passed_over(store: Store) -> None:
         store_client.delete_run(run_id)
 
 
-def _copied_run(store: Store, model: str) -> str:
-    """A finished run that exported what another did, as one of its own."""
-    import json
-
-    from lens.index.manifest import read_manifest
-    from lens.tracking import download
-
-    store_client = mlflow(store.uri)
-    run_id = store_client.create_run("1", tags={"model": model}, run_name="again").info.run_id
-    place = store.folder / "again"
-    for part in ("config.yaml", "checkpoints", "index"):
-        download(store.uri, store.runs[model], part, place)
-    index = load(place / "index")
-    manifest = read_manifest(place / "index")[0]
-    shutil.rmtree(place / "index")
-    save(
-        place / "index", index.vectors, index.items, model=manifest["model"], run_id=run_id,
-        preprocessing=manifest["preprocessing"], catalogue=manifest["catalogue"], bands=manifest["bands"],
-    )  # fmt: skip
-    assert json.loads((place / "index" / "manifest.json").read_text())["run_id"] == run_id
-    add_to_run(store.uri, run_id, files=[place])
-    store_client.set_terminated(run_id)
-    shutil.rmtree(place)
-    return str(run_id)
+def test_what_breaks_later_is_left_out_at_a_start_that_has_to_succeed(
+    store: Store, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "vectors.npy").write_bytes(b"")
+    given = (store.runs["vit_tiny"],), (str(folder),), store.uri, "shopping-lens", lambda embedder: embedder
+    with pytest.raises(LensError, match="vectors.npy"):
+        Shelf(*given)
+    assert list(Shelf(*given, strict=False).models) == ["vit_tiny"]
+    assert "left out" in caplog.text and "vectors.npy" in caplog.text

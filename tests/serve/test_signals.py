@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -90,3 +92,23 @@ def test_one_that_only_dies_is_given_up(store: Store, tmp_path: Path) -> None:
         assert "died 5 times before it was ready" in server.output and "Traceback" not in server.output
     finally:
         server.kill()
+
+
+@pytest.mark.slow
+def test_one_broken_index_does_not_end_the_others(store: Store, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("whole", "broken")]
+    for folder, model in zip(folders, ("resnet_tiny", "vit_tiny"), strict=True):
+        shutil.copytree(store.index(model), folder)
+    words = (f"uri={store.uri}", f"index=[{folders[0]},{folders[1]}]", "decoders=1")
+    with serving(tmp_path / "log", *words) as server:
+        answering = server.children()
+        (folders[1] / "vectors.npy").write_bytes(b"")
+        for pid in answering:
+            if "resource_tracker" not in " ".join(psutil.Process(pid).cmdline()):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 120
+        while "left out" not in server.output:
+            assert server.process.poll() is None and time.monotonic() < deadline, server.output
+            time.sleep(0.2)
+        told = httpx.get(f"{server.url}/api/models", timeout=90).json()["models"]
+        assert [one["name"] for one in told] == ["resnet_tiny"]
