@@ -3,15 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.serve.server import Server, serving
-from tests.serve.store import Store
+from tests.serve.server import Server
 
 # Not "use after free" and the like, which are for services that store something.
 ANSWERS = (
@@ -20,12 +18,6 @@ ANSWERS = (
 )
 # Nor that all that is described is accepted: a form's text may be of the right length and yet no JSON.
 CHECKS = f"{ANSWERS},negative_data_rejection,unsupported_method,allow_header_conformance"
-
-
-@pytest.fixture(scope="module")
-def server(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("fuzzed") / "log", f"uri={store.uri}", "decoders=1") as started:
-        yield started
 
 
 def fuzz(server: Server, description: str | Path, folder: Path, checks: str, *options: str) -> None:
@@ -88,6 +80,7 @@ def test_answers_are_as_described_and_never_5xx(server: Server, tmp_path: Path) 
     fuzz(server, f"{server.url}/openapi.json", tmp_path, CHECKS, "--max-examples", "15", "--seed", "1")
 
 
+@pytest.mark.slow
 def test_so_are_those_for_items_and_models_that_there_are(server: Server, tmp_path: Path) -> None:
     fuzz(server, known(server, tmp_path), tmp_path, ANSWERS, "--max-examples", "15", "--seed", "1")
 

@@ -201,7 +201,7 @@ def test_why_two_pictures_are_alike_is_shown(page: Any, store: Store, model: str
     page.uncheck("#overlay-on")
     assert not heats.first.is_visible()
     page.keyboard.press("Escape")
-    assert page.locator("#overlay").count() == 0
+    expect(page.locator("#overlay")).to_have_count(0)
 
 
 def test_why_words_fit_a_picture(page: Any) -> None:

@@ -65,6 +65,7 @@ def test_the_help_names_the_commands(store: Store) -> None:
     assert status == 0 and "python -m lens.serve run=RUN_ID" in told and "LENS_API_KEY" in told
 
 
+@pytest.mark.slow
 def test_what_is_in_flight_is_finished_and_nothing_is_left_behind(store: Store, tmp_path: Path) -> None:
     with serving(tmp_path / "log", *words(store)) as server:
         assert "Warning" not in server.output and f"The page is at {server.url}" in server.output
@@ -97,6 +98,7 @@ def test_what_is_in_flight_is_finished_and_nothing_is_left_behind(store: Store, 
         assert not left, left
 
 
+@pytest.mark.slow
 def test_it_is_replaced_without_a_lost_answer_and_comes_back_from_the_dead(
     store: Store, tmp_path: Path
 ) -> None:
@@ -165,7 +167,7 @@ def test_the_one_that_answers_ends_with_the_one_that_was_killed(store: Store, tm
 
 
 def test_others_are_let_in_with_a_warning_and_a_key(store: Store, tmp_path: Path) -> None:
-    key = "a long secret"
+    key = "a-long-secret"
     given = words(store, "host=0.0.0.0")
     server = Server(tmp_path / "log", *given, env={"LENS_API_KEY": key})
     try:

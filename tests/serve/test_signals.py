@@ -35,6 +35,7 @@ def until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_ends_it_and_a_gone_reader_does_not(store: Store) -> None:
     port = free_port()
     keeper, terminal = os.openpty()
@@ -59,6 +60,7 @@ def test_a_closed_terminal_ends_it_and_a_gone_reader_does_not(store: Store) -> N
         process.kill()
 
 
+@pytest.mark.slow
 def test_connections_that_say_nothing_are_closed(store: Store, tmp_path: Path) -> None:
     with serving(tmp_path / "log", *words(store, "seconds=2")) as server:
         silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(50)]
