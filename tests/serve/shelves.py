@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from lens.config import build
@@ -29,6 +30,11 @@ def shelf(
     pause: tuple[float, float] = (10.0, 600.0),
 ) -> Shelf:
     return Shelf(runs, indices, store.uri, EXPERIMENT, lambda embedder: embedder, pause)
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the service has told, and no other program."""
+    return [record.getMessage() for record in caplog.records if record.name == "lens.serve"]
 
 
 def own(served: Served, number: int = 0) -> tuple[str, float]:

@@ -9,7 +9,7 @@ import pytest
 
 from lens.errors import LensError
 from lens.serve.opening import Faults
-from tests.serve.shelves import copied, own, shelf
+from tests.serve.shelves import copied, own, shelf, warned
 from tests.serve.store import Store
 
 
@@ -31,7 +31,7 @@ def test_a_broken_checkpoint_is_passed_over_and_served_when_it_is_whole_again(
             assert chosen.refresh() and not chosen.refresh()
             assert chosen.models["vit_tiny"].searcher is old.searcher
             assert chosen.models["resnet_tiny"].searcher.run_id == other.run_id
-            (said,) = caplog.messages
+            (said,) = warned(caplog)
             assert f"checkpoints/best.ckpt of run {run.run_id} cannot be read" in said and "\n" not in said
             for opening in (
                 lambda: chosen.open_run(run.run_id),
@@ -49,7 +49,7 @@ def test_a_broken_checkpoint_is_passed_over_and_served_when_it_is_whole_again(
             assert chosen.refresh()
             assert chosen.models["vit_tiny"].searcher.run_id == run.run_id
             assert own(chosen.models["vit_tiny"])[1] == pytest.approx(1, abs=1e-4)
-            assert not caplog.messages
+            assert not warned(caplog)
 
 
 def test_a_passing_fault_is_tried_again_after_the_pause_only(
@@ -61,7 +61,7 @@ def test_a_passing_fault_is_tried_again_after_the_pause_only(
         index.rename(index.with_name("away"))
         with caplog.at_level(logging.WARNING):
             assert not chosen.refresh()
-        assert sum(run.run_id in said for said in caplog.messages) == 1
+        assert sum(run.run_id in said for said in warned(caplog)) == 1
         index.with_name("away").rename(index)
         assert not chosen.refresh()  # too soon
         time.sleep(0.5)
@@ -81,7 +81,7 @@ def test_a_resumed_run_whose_checkpoint_is_broken_is_served_as_it_was(
         with caplog.at_level(logging.WARNING):
             assert not chosen.refresh() and not chosen.refresh()
         assert chosen.models["vit_tiny"].searcher is old.searcher and own(old)[1] > 0.999
-        assert len(caplog.messages) == 1 and caplog.messages[0].startswith("vit_tiny is served as it was: ")
+        assert len(warned(caplog)) == 1 and warned(caplog)[0].startswith("vit_tiny is served as it was: ")
         run.checkpoint.write_bytes(whole)
         time.sleep(0.3)
         assert chosen.refresh() and own(chosen.models["vit_tiny"])[1] > 0.999
@@ -106,7 +106,7 @@ def test_a_store_that_is_away_is_told_once_each_time(store: Store, caplog: pytes
             assert not chosen.refresh() and not chosen.refresh()
             shutil.move(file.with_suffix(".away"), file)
             assert not chosen.refresh()
-    assert len(caplog.messages) == 2 and set(chosen.models) == set(store.runs)
+    assert len(warned(caplog)) == 2 and set(chosen.models) == set(store.runs)
 
 
 def test_pauses_double_up_to_the_longest_and_what_is_mended_starts_anew() -> None:

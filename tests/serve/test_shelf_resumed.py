@@ -12,7 +12,7 @@ import pytest
 from lens.index import write
 from lens.serve.shelf import Shelf
 from tests.bulk.trained import ROOT, environment, train
-from tests.serve.shelves import copied, own, shelf
+from tests.serve.shelves import copied, own, shelf, warned
 from tests.serve.store import Store
 
 
@@ -36,7 +36,7 @@ def test_a_resumed_run_is_searched_with_the_weights_that_made_its_index(
             assert not chosen.refresh() and not chosen.refresh()
         assert chosen.models["vit_tiny"].searcher is old.searcher  # the checkpoint is not yet handed over
         said = [
-            one for one in caplog.messages if "is RUNNING; it is taken up when the run has finished" in one
+            one for one in warned(caplog) if "is RUNNING; it is taken up when the run has finished" in one
         ]
         assert len(said) == int(local)
         run.hand_over()
