@@ -1,9 +1,27 @@
 """What a column can be filtered by: its values, or the range of its numbers."""
 
+from collections.abc import Container
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from lens.index.reader import Reader
+
+
+def facets(reader: Reader, hidden: Container[str], most: int) -> dict[str, Any]:
+    """Of the columns of an index, but for the hidden ones.
+
+    Returns ``where``: columns of texts, each with its values, or none where these are more than `most`; ``numbers``:
+    columns of numbers, each with the least and the largest.
+    """
+    columns = {name: reader.values(name) for name in reader.schema.names if name not in hidden}
+    texts = {name: distinct(column, most) for name, column in columns.items() if column.type == "string"}
+    numbers = {name: extent(column) for name, column in columns.items()}
+    return {
+        "where": {name: some or [] for name, some in texts.items() if some not in ([], [""])},
+        "numbers": {name: ends for name, ends in numbers.items() if ends},
+    }
 
 
 def distinct(column: pa.ChunkedArray, most: int) -> list[str] | None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from lens.errors import LensError
 from lens.index import Reader, open_index
 from lens.search import Embedder, Searcher
-from lens.tracking import RunFacts
-from lens.tracking.read import run_facts, trained_runs
+from lens.tracking import RunFacts, run_facts, trained_runs
 from lens.trained import embedder_of, index_of
 
 _WORTH = 100  # a look at all runs takes at most one part in so many of the time

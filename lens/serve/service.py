@@ -7,11 +7,13 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote, urlencode
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from lens.errors import LensError
-from lens.index.facets import distinct, extent
+from lens.index import Reader
+from lens.index.facets import facets
 from lens.search import Query, Result, search_several
 from lens.serve.asking import Asked
 from lens.serve.explaining import Explainer
@@ -49,6 +51,7 @@ class Service:
     ) -> None:
         self.shelf, self.pictures, self.limits = shelf, pictures, limits
         self._explainer, self._run_url, self._needs_key = explainer, run_url, needs_key
+        self._facets: WeakKeyDictionary[Reader, dict[str, Any]] = WeakKeyDictionary()
         self._observe, self._together, self.version = observe, together, version("shopping-lens")
 
     def models(self, run: str | None = None) -> dict[str, Any]:
@@ -135,13 +138,8 @@ class Service:
 
     def _model(self, one: Served) -> dict[str, Any]:
         reader, run, embedder = one.reader, one.run, one.searcher.embedder
-        columns = {name: reader.values(name) for name in reader.schema.names if name not in _NO_FILTER}
-        texts = {
-            name: distinct(column, _MOST_VALUES)
-            for name, column in columns.items()
-            if column.type == "string"
-        }
-        numbers = {name: extent(column) for name, column in columns.items()}
+        if reader not in self._facets:  # 0.3 s for each column of a million items
+            self._facets[reader] = facets(reader, _NO_FILTER, _MOST_VALUES)
         return {
             "name": one.name,
             "run_id": one.searcher.run_id,
@@ -155,8 +153,7 @@ class Service:
             "image_size": embedder.image_size if embedder else None,
             "newest": one.newest,
             "bands": {name: _band(part) for name, part in (reader.manifest.get("bands") or {}).items()},
-            "where": {name: some or [] for name, some in texts.items() if some not in ([], [""])},
-            "numbers": {name: ends for name, ends in numbers.items() if ends},
+            **self._facets[reader],
             "index_written": reader.manifest.get("created"),
             "catalogue": (reader.manifest.get("catalogue") or {}).get("name"),
         }

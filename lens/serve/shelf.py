@@ -10,8 +10,7 @@ from lens.errors import LensError
 from lens.search import Embedder, Searcher
 from lens.serve.naming import named
 from lens.serve.opening import Faults, Opener, Runs, Served
-from lens.tracking import RunFacts, find_run, tracking_uri
-from lens.tracking.read import run_facts
+from lens.tracking import RunFacts, find_run, run_facts, tracking_uri
 from lens.tracking.store import first_line
 
 __all__ = ["Served", "Shelf"]

@@ -14,13 +14,14 @@ from lens.tracking.read import (
     check_same_data,
     download,
     find_run,
-    finished_runs,
     named_runs,
     run_config,
+    run_facts,
     run_metrics,
     run_tags,
     several_runs,
     sweep_runs,
+    trained_runs,
 )
 from lens.tracking.runs import add_to_run, finish_parent, log_evaluation, start_note, start_parent
 from lens.tracking.store import prepare_store, project_folder, tracking_uri
@@ -38,7 +39,8 @@ __all__ = [
     "download",
     "find_run",
     "finish_parent",
-    "finished_runs",
+    "run_facts",
+    "trained_runs",
     "git_state",
     "log_embedder",
     "log_evaluation",

@@ -228,11 +228,6 @@ def named_runs(uri: str, experiment: str, prefix: str) -> dict[str, str]:
     return found
 
 
-def finished_runs(uri: str, experiment: str) -> list[RunFacts]:
-    """The finished runs that trained a model, newest first. Raises LensError where the store cannot be read."""
-    return [run for run in trained_runs(uri, experiment) if run.status == "FINISHED"]
-
-
 def trained_runs(uri: str, experiment: str, ended_after: int | None = None) -> list[RunFacts]:
     """The runs that train a model or did, newest first; only those that ended after a moment, in milliseconds.
 

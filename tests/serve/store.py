@@ -33,8 +33,8 @@ class Store:
 
 def train(folder: Path, shoes: Path) -> Store:
     """One epoch of each model on the 72 rendered shoes of 32 px."""
-    from lens.tracking import finished_runs
+    from lens.tracking import trained_runs
 
     uri = run_training(folder, shoes, "-m", f"model={','.join(MODELS)}", "logger.embedder=false")
-    runs = {run.tags["model"]: run.run_id for run in reversed(finished_runs(uri, "shopping-lens"))}
+    runs = {run.tags["model"]: run.run_id for run in reversed(trained_runs(uri, "shopping-lens"))}
     return Store(folder, uri, runs, shoes)

@@ -77,8 +77,7 @@ export const clampWeight = (weight) =>
 /** Terms that count; a weight of 0 switches a term off. */
 export const activeTerms = () => query.terms.filter((term) => term.weight !== 0);
 
-export const hasWords = () => activeTerms().some((term) => term.kind === "text");
-export const hasPictures = () => activeTerms().some((term) => term.kind !== "text");
+const hasWords = () => activeTerms().some((term) => term.kind === "text");
 
 export const modelNamed = (name) => service.models.find((model) => model.name === name);
 /** The run that the address names, which a link in MLflow has put there. */
