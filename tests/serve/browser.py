@@ -46,6 +46,7 @@ def visited(browser: Any, url: str, wait: str = "#try-list img", **context: Any)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("filechooser", lambda _: None)  # asked for only when it is awaited, it may come after the key
     page.goto(url)
     page.wait_for_selector(wait)
     yield page
