@@ -56,11 +56,12 @@ def test_a_picture_dropped_anywhere(page: Any, store: Store) -> None:
         photo,
     )
     page.dispatch_event("footer", "dragenter", {"dataTransfer": data})
-    assert page.locator("#drop-cover").is_visible()
+    expect(page.locator("#drop-cover")).to_be_visible()
     page.dispatch_event("footer", "drop", {"dataTransfer": data})
     results(page).first.wait_for()
+    settled(page)
     assert store.photo(5).name in ids(results(page))[0]
-    assert page.locator("#drop-cover").is_hidden()
+    expect(page.locator("#drop-cover")).to_be_hidden()
 
 
 def test_a_picture_pasted(page: Any, store: Store) -> None:
@@ -95,7 +96,7 @@ def test_an_item_picked_from_the_catalogue(page: Any, server: Server) -> None:
     expect(page.locator("#picker-count")).to_have_text("1 to 12 of 12")
     picked = ids(tiles)[3]
     tiles.nth(3).click()
-    assert page.locator("#picker").count() == 0
+    expect(page.locator("#picker")).to_have_count(0)
     results(page).first.wait_for()
     assert ids(results(page)) == asked(server, terms=[{"item": picked}], models=[page_model(page)], fold=True)
 
@@ -124,19 +125,20 @@ def test_words_alone_and_with_a_picture(page: Any, server: Server, store: Store)
     )
     before = answer(page)
     upload(page, store.photo(2))
-    assert page.locator(by("term")).count() == 2 and answer(page) != before
+    wait_for_another_answer(page, before)
+    expect(page.locator(by("term"))).to_have_count(2)
 
 
 def test_two_pictures_and_one_more_added(page: Any, store: Store) -> None:
     upload(page, store.photo(0), store.photo(1))
-    assert page.locator(by("term")).count() == 2
+    expect(page.locator(by("term"))).to_have_count(2)
     upload(page, store.photo(2))
     expect(page.locator(by("term"))).to_have_count(1)  # in place of the others
     page.check("#add-mode")
     before = answer(page)
     page.set_input_files("#file-input", str(store.photo(3)))
     wait_for_another_answer(page, before)
-    assert page.locator(by("term")).count() == 2
+    expect(page.locator(by("term"))).to_have_count(2)
 
 
 def test_four_models_side_by_side_and_what_they_agree_on(page: Any, server: Server, store: Store) -> None:
@@ -199,7 +201,7 @@ def test_why_two_pictures_are_alike_is_shown(page: Any, store: Store, model: str
     assert any(painted)
     assert (page.locator(by("reconstructions")).count() == 1) == (model == "autoencoder_tiny")
     page.uncheck("#overlay-on")
-    assert not heats.first.is_visible()
+    expect(heats.first).to_be_hidden()
     page.keyboard.press("Escape")
     expect(page.locator("#overlay")).to_have_count(0)
 

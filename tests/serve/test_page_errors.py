@@ -62,7 +62,8 @@ def test_a_refused_upload_says_why_beside_the_dropzone(page: Any, tmp_path: Path
     notice = page.locator(f"#upload-notice {by('upload-error')}")
     expect(notice).to_contain_text("no known type")
     assert notice.get_attribute("role") == "alert"
-    assert page.locator(by("term")).count() == 0 and page.locator("#results").is_hidden()
+    expect(page.locator(by("term"))).to_have_count(0)
+    expect(page.locator("#results")).to_be_hidden()
     page.set_input_files("#file-input", str(bad))  # the same once more is told once more
     expect(notice).to_contain_text("no known type")
 
@@ -80,7 +81,7 @@ def test_a_key_is_asked_for_once(browser: Any, strict: str) -> None:
         expect(page.locator("#try-list img").first).to_be_visible()
         page.reload()
         expect(page.locator("#try-list img").first).to_be_visible()
-        assert page.locator("#key-dialog").count() == 0
+        expect(page.locator("#key-dialog")).to_have_count(0)
 
 
 def test_what_is_too_large_is_made_smaller_or_refused(

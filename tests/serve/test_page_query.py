@@ -79,7 +79,7 @@ def test_a_part_of_the_picture_chosen_by_mouse_and_by_keyboard(page: Any, store:
     assert int(page.input_value("#crop-width")) < 32 and int(page.input_value("#crop-height")) < 32
     page.click("#crop-apply")
     wait_for_another_answer(page, before)
-    assert page.locator("#crop-dialog").count() == 0
+    expect(page.locator("#crop-dialog")).to_have_count(0)
 
     before = answer(page)
     page.click(by("crop"))  # which begins with the part chosen before
