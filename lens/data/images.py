@@ -85,7 +85,8 @@ def _decode(source: ImageSource, max_pixels: int, at_least: int | None) -> Image
     except _Unreadable:
         raise
     except FileNotFoundError as error:
-        raise _Unreadable("there is no such file") from error
+        hint = "; where \\x stands for a byte that is not UTF-8, rename it" if "\\x" in _name(source) else ""
+        raise _Unreadable(f"there is no such file{hint}") from error
     except UnidentifiedImageError as error:
         raise _Unreadable(f"it is damaged or no {', '.join(FORMATS)} image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -4,7 +4,7 @@ import gzip
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -38,7 +38,8 @@ def read_folder(root: str | os.PathLike[str]) -> Catalogue:
     """The images under `root/<category>/`, at any depth below the category's folder.
 
     Links to folders are followed. Hidden files, files of other types, and images that lie directly in `root` are
-    left out; how many is logged as a warning.
+    left out; how many is logged as a warning. Bytes of a name that are not UTF-8 are written as \\xNN; such a file is
+    then one that cannot be read.
 
     Raises:
         LensError: where the folder is missing, or holds no image inside a category folder.
@@ -52,7 +53,7 @@ def read_folder(root: str | os.PathLike[str]) -> Catalogue:
     for file in _files_below(root):
         kind = _kind(file)
         if kind == "image":
-            paths.append(str(file))
+            paths.append(os.fsencode(file).decode(errors="backslashreplace"))
         else:
             ignored[kind] += 1
     if not paths:
@@ -65,7 +66,6 @@ def read_folder(root: str | os.PathLike[str]) -> Catalogue:
     for kind, count in sorted(ignored.items()):
         log.warning("%s: %d %s ignored.", root, count, kind)
     paths.sort()
-    _refuse_odd_names(root, paths)
     table = _table({"path": paths, "category": [path.split("/")[0] for path in paths]})
     return Catalogue(table, FileOpener(root, tuple(paths)), f"folder {root.name}", root)
 
@@ -198,14 +198,6 @@ def _kind(file: PurePosixPath) -> str:
     if file.suffix.lower() not in IMAGE_SUFFIXES:
         return "files that are no images by their name"
     return "image" if len(file.parts) > 1 else "images outside a category folder"
-
-
-def _refuse_odd_names(root: Path, paths: Sequence[str]) -> None:
-    for path in paths:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise LensError(f"The file name {path!r} below {root} is not UTF-8; please rename it.") from None
 
 
 def _locate(manifest: Path, root: Path | None, paths: list[str]) -> tuple[Path, list[str]]:

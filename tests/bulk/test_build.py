@@ -1,5 +1,6 @@
 """A new index: the vectors a plain loop gives, whatever stopped it, and what it leaves out."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,23 @@ def test_unreadable_images_are_listed_and_left_out(tmp_path: Path) -> None:
     assert list(table["path"]) == ["kind0/0000.png", "kind1/0004.png"]
     assert "damaged" in table["reason"][0] and "empty" in table["reason"][1]
     assert len(load(tmp_path / "index").items) == 7
+
+
+def test_a_name_that_is_not_utf8_is_one_unreadable_image(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "shop", 4)
+    (root / "kind0" / "0000.png").rename(root / "kind0" / os.fsdecode(b"caf\xe9.png"))
+    changes = build(tmp_path / "index", root, embedder())
+    assert changes.unreadable == [
+        (
+            "kind0/caf\\xe9.png",
+            "there is no such file; where \\x stands for a byte that is not UTF-8, rename it",
+        )
+    ]
+    assert list(load(tmp_path / "index").items["item_id"]) == [
+        "kind0/0003.png",
+        "kind1/0001.png",
+        "kind2/0002.png",
+    ]
 
 
 def test_images_that_go_away_meanwhile_make_no_part_of_an_index(tmp_path: Path) -> None:
