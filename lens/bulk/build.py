@@ -82,7 +82,7 @@ def build_index(
 
 def _begun(target: Path, source: Mapping[str, Any], made: Made, tell: Tell) -> Shards:
     about = {"run": made.run_id, "preprocessing": made.preprocessing, "data": dict(source)}
-    shards = Shards(target.with_name(f".{target.name}.building"), about, made.dimension)
+    shards = Shards(being_built(target), about, made.dimension)
     other = shards.begin()
     if other:
         tell(f"What was begun for {target} is of another {' and '.join(other)}, so it is begun anew.")
@@ -137,6 +137,11 @@ def check_free(target: Path) -> None:
         raise LensError(
             f"{target} exists already: bring an index up to date by update={target}, or give out= another place."
         )
+
+
+def being_built(target: Path) -> Path:
+    """The folder of what is done until an index is whole; a kill just after that leaves it there."""
+    return target.with_name(f".{target.name}.building")
 
 
 def list_unreadable(folder: Path, unreadable: list[tuple[str, str]]) -> Path | None:

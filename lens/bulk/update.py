@@ -1,5 +1,6 @@
 """An index brought up to date with its images."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lens.bulk.build import alone, list_unreadable
+from lens.bulk.build import alone, being_built, list_unreadable
 from lens.bulk.embedding import Changes, Embeds, How, Waiting, embed
 from lens.bulk.pieces import Seen
 from lens.bulk.plan import DIGEST, STATE, Plan, check_there, plan, sides_of
@@ -41,6 +42,7 @@ def update_index(
     """
     folder = folder.absolute()
     with alone(folder), open_index(folder) as reader, write(folder) as writer:
+        shutil.rmtree(being_built(folder), ignore_errors=True)  # of no use to an index that is whole
         catalogue = read(remembered(reader.manifest) if source is None else source)
         update = _Update(folder, catalogue, reader, writer, how, tell)
         update.describe()

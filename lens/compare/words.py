@@ -12,7 +12,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")  # of any alphabet
 
 
 def telling_words(categories: Iterable[str], attributes: Iterable[str] = ()) -> frozenset[str]:
-    """Lower-case words that name a category, in singular and plural, a colour, or a value of an attribute."""
+    """Lower-case words that name a category, a colour, or a value of an attribute; heels: heel, heeled too."""
     words = set(COLOURS)
     for name in (*categories, *attributes):
         words.update(_LETTERS.findall(name.lower()))
@@ -30,9 +30,5 @@ def _unless(word: str, words: frozenset[str]) -> str:
 
 
 def _forms(word: str) -> set[str]:
-    forms = {word, f"{word}s", f"{word}es"}
-    if word.endswith("s"):
-        forms.add(word[:-1])
-    if word.endswith("es"):
-        forms.add(word[:-2])
-    return forms
+    bare = {word.removesuffix("s"), word.removesuffix("es"), word}
+    return bare | {f"{form}{ending}" for form in bare for ending in ("s", "es", "ed")}

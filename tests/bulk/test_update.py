@@ -64,6 +64,12 @@ def repaint(path: Path) -> None:
     Image.new("RGB", (9, 9), "green").save(path)
 
 
+def test_what_a_build_left_behind_when_it_was_killed_at_its_end_is_removed(place: Path) -> None:
+    (place / ".index.building").mkdir()
+    update(place)
+    assert not (place / ".index.building").exists()
+
+
 def test_only_what_is_new_or_changed_is_embedded_and_what_is_gone_is_dropped(place: Path) -> None:
     shop = place / "shop"
     Image.new("RGB", (8, 8), "red").save(shop / "kind0" / "new.png")

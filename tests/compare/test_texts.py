@@ -131,7 +131,7 @@ def test_telling_words_go_in_every_form_and_the_rest_stays() -> None:
     words = telling_words(["casual-shoes", "Heels", "sports sandals"], ["Navy Blue"])
     texts = [
         "Nike Men's Navy-Blue Casual Shoe",
-        "RED HEEL, size 7",
+        "RED HEEL, heeled, size 7",
         "Catwalk Sandal / Sandals",
         "Redwood heelless",
     ]
