@@ -57,14 +57,19 @@ def visited(browser: Any, url: str, wait: str = "#try-list img", **context: Any)
 @contextmanager
 def served_here(settings: Any, port: int | None = None) -> Iterator[str]:
     """The address of a service in this process, which starts at once since everything is loaded."""
-    import uvicorn
-
     from lens.serve.app import create_app
 
+    with running(create_app(settings), port) as url:
+        yield url
+
+
+@contextmanager
+def running(app: Any, port: int | None = None) -> Iterator[str]:
+    """The address of an ASGI application that is served in this process."""
+    import uvicorn
+
     where = port or free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), port=where, log_level="warning", access_log=False)
-    )
+    server = uvicorn.Server(uvicorn.Config(app, port=where, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

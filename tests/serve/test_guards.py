@@ -1,6 +1,7 @@
 """What stands before the routes, on a small application of its own."""
 
 import asyncio
+import http.client
 import threading
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from lens.serve.guards import Guard
+from tests.serve.browser import running
 
 GUARD: dict[str, Any] = {"body": 1000, "seconds": 0.5, "concurrent": 3, "key": None, "hosts": ["testserver"]}
 
@@ -92,6 +94,16 @@ def test_bodies_are_limited_as_said_and_as_sent() -> None:
             )
         answer = client.post("/api/echo", content=b"x", headers={"content-length": "-5"})
         assert answer.status_code == 400
+
+
+def test_who_is_still_sending_what_is_too_large_sees_the_answer() -> None:
+    app, _ = guarded(hosts=["127.0.0.1"], seconds=20)
+    with running(app) as url:
+        for _ in range(5):
+            sending = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+            sending.request("POST", "/api/echo", bytes(20_000_000))  # breaks off where nobody reads it
+            assert sending.getresponse().status == 413
+            sending.close()
 
 
 def test_an_upload_that_does_not_arrive_is_given_up() -> None:

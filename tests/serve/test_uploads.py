@@ -48,14 +48,14 @@ def test_what_is_odd_but_a_picture_is_answered(name: str, client: TestClient) ->
     assert answer.json()["count"] == 3
 
 
-def test_nothing_is_stored(client: TestClient, store: Store) -> None:
+def test_nothing_is_stored(
+    client: TestClient, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other tests write into the one that all share
+    monkeypatch.chdir(tmp_path)
+
     def files() -> set[str]:
-        below = (
-            path
-            for folder in (store.folder, Path(tempfile.gettempdir()), Path.cwd())
-            for path in folder.iterdir()
-        )
-        return {str(path) for path in below}
+        return {str(path) for folder in (store.folder, tmp_path) for path in folder.iterdir()}
 
     def open_files() -> set[
         str
@@ -66,7 +66,7 @@ def test_nothing_is_stored(client: TestClient, store: Store) -> None:
                 places.add(os.readlink(f"/proc/self/fd/{number}"))
             except OSError:
                 continue
-        return {place for place in places if place.startswith(tempfile.gettempdir())}
+        return {place for place in places if place.startswith(str(tmp_path))}
 
     photo, before, opened = picture("BMP", (1500, 1500)), files(), set()
     before_open, watching = open_files(), threading.Event()
@@ -82,7 +82,7 @@ def test_nothing_is_stored(client: TestClient, store: Store) -> None:
     watching.set()
     thread.join()
     assert len(photo) > 6_000_000 and files() == before
-    assert not [place for place in opened - before_open if "mlflow.db" not in place]
+    assert opened == before_open == set()
 
 
 def test_a_picture_is_what_the_library_makes_of_it(decoders: Decoders) -> None:
