@@ -75,7 +75,7 @@ def test_offline_the_fall_back_takes_seconds_and_is_said_aloud(
     start = time.perf_counter()
     with caplog.at_level(logging.WARNING):
         model = MAKERS[kind]()
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 60  # the library alone tries for five minutes
     assert model.weights_source == "random"
     said = [record.getMessage() for record in caplog.records if record.name == "lens.models.weights"]
     assert len(said) == 1 and "RANDOM" in said[0] and "weights=random" in said[0]

@@ -38,11 +38,11 @@ def children() -> list[psutil.Process]:
 
 
 class Asking(threading.Thread):
-    """A picture that is asked for in a thread: what came of it, and after how many seconds."""
+    """A picture that is asked for in a thread: what came of it, after how many seconds, and when."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         super().__init__()
-        self.work, self.found, self.seconds = work, None, 0.0
+        self.work, self.found, self.seconds, self.ended = work, None, 0.0, 0.0
         self.start()
 
     def run(self) -> None:
@@ -51,7 +51,8 @@ class Asking(threading.Thread):
             self.found = self.work()
         except Exception as error:  # noqa: BLE001 - looked at by the test
             self.found = error
-        self.seconds = time.monotonic() - began
+        self.ended = time.monotonic()
+        self.seconds = self.ended - began
 
     def end(self) -> Any:
         self.join(60)
@@ -95,24 +96,25 @@ def test_only_the_picture_of_a_killed_process_is_refused() -> None:
 
 
 def test_who_waits_for_a_stopped_process_is_told_that_the_service_is_busy() -> None:
-    with opened(1, seconds=2.0) as (decoders, (process,)):
+    with opened(1, seconds=4.0) as (decoders, (process,)):
         process.suspend()
         stuck = Asking(lambda: decoders.square(SMALL, 64))
         time.sleep(0.1)
         waiting = Asking(lambda: decoders.square(SMALL, 64))
-        assert isinstance(waiting.end(), Overloaded) and waiting.seconds == pytest.approx(1, abs=0.3)
-        assert isinstance(stuck.end(), Overloaded) and stuck.seconds == pytest.approx(2, abs=0.4)
+        assert isinstance(waiting.end(), Overloaded) and waiting.seconds >= 2  # half of what it has
+        assert isinstance(stuck.end(), Overloaded) and stuck.seconds >= 4
+        assert waiting.ended < stuck.ended
         assert decoders.square(SMALL, 64).size == (64, 64)  # the stopped process was killed and replaced
 
 
 def test_a_picture_that_takes_all_the_time_is_to_blame_itself() -> None:
-    with opened(1, seconds=1.5) as (decoders, (process,)):
+    with opened(1, seconds=3.0) as (decoders, (process,)):
         asked = Asking(lambda: decoders.square(LARGE, 64))
         busy = process.cpu_times().user
         while process.cpu_times().user < busy + 0.03:
             time.sleep(0.001)
         process.suspend()
-        assert isinstance(asked.end(), BadPicture) and "takes more than 1.5 s" in str(asked.found)
+        assert isinstance(asked.end(), BadPicture) and "s to decode" in str(asked.found)
 
 
 def test_a_crowd_is_answered_or_refused_in_time() -> None:
@@ -126,18 +128,18 @@ def test_a_crowd_is_answered_or_refused_in_time() -> None:
         time.sleep(0.1)
         late = Asking(lambda: decoders.square(SMALL, 64))
         found = [one.end() for one in asked]
-        assert max(one.seconds for one in [*asked, late]) < 2.8
+        late.end()
+        assert max(one.seconds for one in [*asked, late]) < 8  # all of them would take half a minute
         assert all(one == 256 or isinstance(one, Overloaded) for one in found)
         assert sum(isinstance(one, Overloaded) for one in found) >= 6
-        late.end()
         assert decoders.square(SMALL, 64).size == (64, 64)
 
 
 def test_pictures_together_share_the_time_of_one() -> None:
-    with opened(1, seconds=0.4) as (decoders, _):
+    with opened(1, seconds=3.0) as (decoders, _):
         with decoders.together():
             assert decoders.square(SMALL, 64).size == (64, 64)
-            time.sleep(0.41)
+            time.sleep(3.01)
             with pytest.raises(Overloaded):
                 decoders.square(SMALL, 64)
         assert decoders.square(SMALL, 64).size == (64, 64)

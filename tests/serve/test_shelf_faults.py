@@ -18,11 +18,28 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # where fetched indices are kept
 
 
+class Clock:
+    """In place of the module `time`, where pauses are waited for: it goes on by itself, and by what a test adds."""
+
+    def __init__(self) -> None:
+        self.added = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.added
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("lens.serve.opening.time", made)
+    return made
+
+
 def test_a_broken_checkpoint_is_passed_over_and_served_when_it_is_whole_again(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.WARNING, "lens.serve")
-    chosen = shelf(store, pause=(0.3, 0.3))
+    chosen = shelf(store, pause=(1000, 1000))
     old = chosen.models["vit_tiny"]
     with copied(store) as run:
         whole = run.checkpoint.read_bytes()
@@ -45,7 +62,7 @@ def test_a_broken_checkpoint_is_passed_over_and_served_when_it_is_whole_again(
             assert started.models["resnet_tiny"].searcher.run_id == other.run_id
             caplog.clear()
             run.checkpoint.write_bytes(whole)
-            time.sleep(0.3)
+            clock.added += 1000
             assert chosen.refresh()
             assert chosen.models["vit_tiny"].searcher.run_id == run.run_id
             assert own(chosen.models["vit_tiny"])[1] == pytest.approx(1, abs=1e-4)
@@ -53,9 +70,9 @@ def test_a_broken_checkpoint_is_passed_over_and_served_when_it_is_whole_again(
 
 
 def test_a_passing_fault_is_tried_again_after_the_pause_only(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
-    chosen = shelf(store, pause=(0.5, 5))
+    chosen = shelf(store, pause=(1000, 10_000))
     with copied(store) as run:
         index = run.checkpoint.parents[1] / "index"
         index.rename(index.with_name("away"))
@@ -64,15 +81,15 @@ def test_a_passing_fault_is_tried_again_after_the_pause_only(
         assert sum(run.run_id in said for said in warned(caplog)) == 1
         index.with_name("away").rename(index)
         assert not chosen.refresh()  # too soon
-        time.sleep(0.5)
+        clock.added += 1000
         assert chosen.refresh() and chosen.models["vit_tiny"].searcher.run_id == run.run_id
 
 
 def test_a_resumed_run_whose_checkpoint_is_broken_is_served_as_it_was(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     with copied(store, local=True) as run:
-        chosen = shelf(store, pause=(0.3, 0.3))
+        chosen = shelf(store, pause=(1000, 1000))
         old = chosen.models["vit_tiny"]
         run.resume()
         run.hand_over()
@@ -83,7 +100,7 @@ def test_a_resumed_run_whose_checkpoint_is_broken_is_served_as_it_was(
         assert chosen.models["vit_tiny"].searcher is old.searcher and own(old)[1] > 0.999
         assert len(warned(caplog)) == 1 and warned(caplog)[0].startswith("vit_tiny is served as it was: ")
         run.checkpoint.write_bytes(whole)
-        time.sleep(0.3)
+        clock.added += 1000
         assert chosen.refresh() and own(chosen.models["vit_tiny"])[1] > 0.999
 
 
@@ -109,18 +126,16 @@ def test_a_store_that_is_away_is_told_once_each_time(store: Store, caplog: pytes
     assert len(warned(caplog)) == 2 and set(chosen.models) == set(store.runs)
 
 
-def test_pauses_double_up_to_the_longest_and_what_is_mended_starts_anew() -> None:
+def test_pauses_double_up_to_the_longest_and_what_is_mended_starts_anew(clock: Clock) -> None:
     said: list[str] = []
-    faults = Faults(said.append, 0.1, 0.35)
-    waited = []
-    for _ in range(4):
+    faults = Faults(said.append, 1000, 3500)
+    for pause in (1000, 2000, 3500, 3500):
         faults.failed("a run", "It is broken.")
-        start = time.monotonic()
         assert not faults.waits("another")
-        while faults.waits("a run") and time.monotonic() < start + 2:
-            time.sleep(0.005)
-        waited.append(time.monotonic() - start)
-    assert waited == pytest.approx([0.1, 0.2, 0.35, 0.35], abs=0.05)
+        clock.added += pause - 500
+        assert faults.waits("a run")
+        clock.added += 500
+        assert not faults.waits("a run")
     assert said == ["It is broken."]
     faults.failed("a run", "It is away.")
     faults.mended("a run")

@@ -59,7 +59,7 @@ def test_nothing_is_lost_while_the_store_is_absent(
         logger.set_tags({"colour": "red"})
         picture.unlink()
         assert not Path(uri.removeprefix("sqlite:///")).exists() or absence is locked
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # each of 35 steps would wait for seconds
     logger.finalize("success")
     assert [step for step, _ in history(uri, run_id, "loss")] == list(range(35))
     assert tracking.download(uri, run_id, "pictures/picture.txt", tmp_path / "got").read_text() == "kept"

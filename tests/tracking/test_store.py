@@ -58,7 +58,7 @@ def test_git_state(tmp_path: Path) -> None:
 
 def test_importing_is_quick() -> None:
     code = "import sys, lens.tracking; assert not {'mlflow', 'pytorch_lightning', 'torch'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
 
 
 @pytest.mark.slow

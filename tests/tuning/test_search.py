@@ -75,9 +75,9 @@ def test_hyperband_cuts_short_too_and_none_never() -> None:
 
 def test_no_trial_begins_after_the_timeout() -> None:
     trainings = Trainings(smooth)
-    study, why = run(CONTINUOUS, trainings, trials=500, timeout=0.2)
-    assert why == f"The 0.2 seconds are over after {len(counted(study))} trials."
-    assert 0 < len(trainings.words) < 500
+    study, why = run(CONTINUOUS, trainings, trials=5000, timeout=1.5)
+    assert why == f"The 1.5 seconds are over after {len(counted(study))} trials."
+    assert 0 < len(trainings.words) < 5000
 
 
 @pytest.mark.parametrize(
