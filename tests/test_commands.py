@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.serve.server import free_port
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
@@ -240,7 +242,7 @@ def test_two_processes_of_torchrun_make_one_run(sweep: Sweep, shoes: Path) -> No
 
     uri = f"sqlite:///{sweep.folder / 'two.db'}"
     words = [
-        "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29511", str(ROOT / "train.py"),
+        "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", str(ROOT / "train.py"),
         "model=resnet_tiny", "trainer=ddp", "trainer.accelerator=cpu", f"data.root={shoes}", "data.items=72",
         "data.views_per_product=2", "data.render_size=32", "data.image_size=32", "data.batch_size=8",
         "data.images_per_class=2", "trainer.max_epochs=1", "trainer.progress=false", "data.split_seed=3",

@@ -24,6 +24,7 @@ from lens.serve.settings import Settings
 from lens.serve.shelf import Shelf
 
 _BATCH = 32  # pictures in one pass
+_FAREWELL = 5.0  # seconds that a look for newer runs may go on for when the service ends
 log = logging.getLogger("lens.serve")
 
 
@@ -48,7 +49,7 @@ def create_app(
 
     try:
         given = settings.runs, settings.indices, settings.uri, settings.experiment
-        shelf = Shelf(*given, prepared, strict=settings.strict)
+        shelf = Shelf(*given, prepared, seconds=limits.seconds, strict=settings.strict)
     except BaseException:
         decoders.close()
         raise
@@ -68,7 +69,8 @@ def create_app(
         # Each request that waits for its vectors holds a thread; thumbnails come beside them.
         anyio.to_thread.current_default_thread_limiter().total_tokens = limits.concurrent + 8
         ended = threading.Event()
-        task = asyncio.create_task(asyncio.to_thread(_keep_fresh, shelf, figures, settings.refresh, ended))
+        looking = threading.Thread(target=_keep_fresh, args=(shelf, settings.refresh, ended), daemon=True)
+        looking.start()
         try:
             if settings.address:
                 names = ", ".join(f"{name} ({len(one.reader):,} items)" for name, one in shelf.models.items())
@@ -78,7 +80,7 @@ def create_app(
             yield
         finally:
             ended.set()
-            await task
+            await asyncio.to_thread(looking.join, _FAREWELL)  # a store may be slow to answer
         await asyncio.to_thread(batcher.close)
         await asyncio.to_thread(explainer.close)
         await asyncio.to_thread(decoders.close)
@@ -124,13 +126,11 @@ def _add_health(app: FastAPI, figures: Figures, shelf: Shelf, decoders: Decoders
 
     @app.get("/metrics", summary="Figures for Prometheus", response_class=Response)
     def metrics() -> Response:
-        for name, one in shelf.models.items():
-            figures.items.labels(name).set(len(one.reader))
-        text, kind = figures.text()
+        text, kind = figures.text({name: len(one.reader) for name, one in shelf.models.items()})
         return Response(text, media_type=kind)
 
 
-def _keep_fresh(shelf: Shelf, figures: Figures, every: float, ended: threading.Event) -> None:
+def _keep_fresh(shelf: Shelf, every: float, ended: threading.Event) -> None:
     while not ended.wait(every):
         try:
             if shelf.refresh():

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import uvicorn
@@ -18,14 +19,14 @@ class Server(uvicorn.Server):
     first stops accepting and sets `leaving`, whereupon the application says `connection: close` in each answer; then it
     closes what is left: connections that nothing was asked over meanwhile.
 
-    uvicorn waits without end for the headers of a request. This one closes connections that have not sent any whole
-    ones for `silence` seconds.
+    uvicorn waits without end for the headers of a request, and for answers to be read. This one closes connections that
+    have not sent any whole headers for `silence` seconds, and cuts those that are closing and are not read any more.
     """
 
     def __init__(self, config: uvicorn.Config, leaving: threading.Event, silence: float) -> None:
         super().__init__(config)
         self._leaving, self._patience = leaving, silence
-        self._silent: dict[Any, float] = {}  # connections without a request, and since when
+        self._since: dict[Any, tuple[Any, float]] = {}  # by connection: how it stands, and since when
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, but later."""
@@ -40,15 +41,18 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
         if counter % _LOOK == 0:
-            now = asyncio.get_running_loop().time()
-            waiting = [one for one in self.server_state.connections if _is_silent(one)]
-            self._silent = {one: self._silent.get(one, now) for one in waiting}
-            for one, since in self._silent.items():
-                if now - since > self._patience:
-                    one.transport.close()
+            self._end_silent(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
-
-def _is_silent(connection: Any) -> bool:
-    cycle = connection.cycle
-    return cycle is None or cycle.response_complete
+    def _end_silent(self, now: float) -> None:
+        before, self._since = self._since, {}
+        connections: Iterable[Any] = self.server_state.connections
+        for one in connections:
+            closing, cycle = one.transport.is_closing(), one.cycle  # a cycle for each request
+            if not closing and cycle is not None and not cycle.response_complete:
+                continue  # it is being answered
+            stands = (closing, cycle, one.transport.get_write_buffer_size())
+            was, since = before.get(one, (None, now))
+            self._since[one] = stands, since if was == stands else now
+            if self._since[one][1] < now - self._patience:
+                one.transport.abort() if closing else one.transport.close()

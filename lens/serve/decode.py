@@ -136,7 +136,7 @@ class _Decoder:
         self._context = multiprocessing.get_context("spawn")  # a fork would copy the threads of torch
         self._pixels = pixels
         self._process: BaseProcess | None = None
-        self._greeted = False
+        self._began, self._greeted = 0.0, False
 
     def start(self) -> None:
         """Start a process; there is none."""
@@ -144,13 +144,16 @@ class _Decoder:
         with theirs:  # once only the process holds it, its end is the end of the pipe
             process = self._context.Process(target=_work, args=(theirs, self._pixels), daemon=True)
             process.start()
-        self._process = process
+        self._process, self._began = process, time.monotonic()
 
     def ready(self, seconds: float) -> bool:
         """Whether the process can take a picture; one that died is started again, and waited for."""
         try:
             if self._process is not None and wait([self._process.sentinel], 0):
                 log.warning("A process that decodes pictures has died; another one is started.")
+                self.end()
+            elif not self._greeted and self._process is not None and time.monotonic() > self._began + _START:
+                log.warning("A process that decodes pictures hung as it started; another one is started.")
                 self.end()
             if self._process is None:
                 self.start()

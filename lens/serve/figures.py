@@ -1,5 +1,6 @@
 """Figures of the service for Prometheus."""
 
+import threading
 import time
 from collections.abc import Mapping
 
@@ -14,7 +15,7 @@ class Figures:
     """Counted by one application, so that two in one process do not mix."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self._registry, self._lock = CollectorRegistry(), threading.Lock()
         self.requests = Counter(
             "lens_requests", "Requests answered.", ["route", "method", "status"], registry=self._registry
         )
@@ -35,16 +36,20 @@ class Figures:
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self._registry,
         )
-        self.items = Gauge("lens_index_items", "Items of each index.", ["model"], registry=self._registry)
+        self._items = Gauge("lens_index_items", "Items of each index.", ["model"], registry=self._registry)
 
     def observe_stages(self, seconds: Mapping[str, float]) -> None:
         """The stages of one answer, seconds by name."""
         for stage, value in seconds.items():
             self.stages.labels(stage).observe(value)
 
-    def text(self) -> tuple[bytes, str]:
-        """All of them, and their content type."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+    def text(self, items: Mapping[str, int]) -> tuple[bytes, str]:
+        """All of them, and their content type; `items`: of each index there is now."""
+        with self._lock:
+            self._items.clear()  # models that are gone
+            for model, count in items.items():
+                self._items.labels(model).set(count)
+            return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
 
 class Counted:

@@ -41,7 +41,7 @@ class Guard:
     """ASGI middleware around the whole application.
 
     Args:
-        body: bytes of a request's body with pictures at most; seconds: for it to arrive.
+        body: bytes of a request's body with pictures at most; seconds: for it to arrive, and for an answer to be read.
         concurrent: requests below /api/ that are worked on at once.
         key: that those requests have to bring, as `Authorization: Bearer KEY` or as the page's cookie; None asks none.
         hosts: names that a browser may call the service by, "*" any: another site's name that was pointed at this
@@ -80,13 +80,19 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
                 if self._leaving.is_set():
                     headers["connection"] = "close"
-            await send(message)
+            try:
+                async with asyncio.timeout(self._seconds):  # who does not read keeps a place from others
+                    await send(message)
+            except TimeoutError:
+                raise _Unread from None
 
         counted = scope["path"].startswith("/api/")
         self._busy += counted
         try:
             self._admit(scope, counted)
             await self.app(scope, await self._whole(scope, receive), send_guarded)
+        except _Unread:
+            log.info("%s %r: the answer was not read", scope["method"], scope["path"])
         except Refused as refused:
             await _answer(refused, send_guarded)
         except Exception:  # noqa: BLE001 - one request went wrong, not the service
@@ -150,6 +156,10 @@ class Guard:
             return {"type": "http.request", "body": body, "more_body": False}
 
         return replay
+
+
+class _Unread(Exception):
+    """A client that does not read its answer."""
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:

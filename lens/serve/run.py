@@ -47,6 +47,14 @@ def run(settings: Settings, host: str, port: int, drain: float = 30.0) -> int:
             )
         told, deaths = replace(settings, address=where), 0
         answering = _Answering(told, listening, drain)
+
+        def another() -> _Answering | None:
+            try:
+                return _Answering(told, listening, drain)
+            except OSError as error:  # no memory, too many processes or files
+                log.error("No process can be started: %s.", error.strerror or error)
+                return None
+
         while not asked["stop"]:
             time.sleep(_LOOK)
             if answering.ready.is_set():
@@ -57,13 +65,14 @@ def run(settings: Settings, host: str, port: int, drain: float = 30.0) -> int:
                 if told.strict and deaths == _DEATHS:
                     log.error("The service died %d times before it was ready; above is why.", deaths + 1)
                     return 1
-                pause, deaths = min(_LONGEST, _PAUSE * 2**deaths), deaths + 1
+                pause, deaths = min(_LONGEST, _PAUSE * 2 ** min(deaths, 10)), deaths + 1
                 log.error("The process that answers has died; another one is started in %g s.", pause)
                 _wait(pause, asked)
-                answering = _Answering(told, listening, drain)
+                answering = another() or answering
             elif asked["renew"]:
                 asked["renew"] = False
-                answering = _renewed(answering, _Answering(told, listening, drain), asked)
+                new = another()
+                answering = answering if new is None else _renewed(answering, new, asked)
         answering.end()
     return 0
 
@@ -165,6 +174,8 @@ def _answer(settings: Settings, listening: socket.socket, drain: float, ready: A
         sys.exit(_MISTAKE)
     config = uvicorn.Config(
         app,
+        http="h11",  # bounds the headers of a request; lens.serve.connections looks into it
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -19,7 +19,7 @@ from lens.serve.asking import Asked
 from lens.serve.explaining import Explainer
 from lens.serve.fold import folded
 from lens.serve.pictures import FULL, THUMBNAIL, Pictures
-from lens.serve.problems import Missing
+from lens.serve.problems import Missing, Overloaded
 from lens.serve.settings import TYPES, Limits
 from lens.serve.shelf import Served, Shelf
 
@@ -59,6 +59,8 @@ class Service:
         if run is not None:
             try:
                 self.shelf.open_run(run)
+            except Overloaded:
+                raise
             except LensError as error:
                 raise Missing(str(error)) from error
         limits = {name: getattr(self.limits, name) for name in ("bytes", "pixels", "k", "pictures")}
@@ -160,19 +162,19 @@ class Service:
 
     def _asked(self, query: Query) -> dict[str, Served]:
         """The models of a query: those it names, or the first that can answer it."""
-        names = list(dict.fromkeys(query.models))
+        models, names = self.shelf.models, list(dict.fromkeys(query.models))  # a refresh may come in between
         if len(names) > MODELS_AT_ONCE:
             raise LensError(
                 f"The query names {len(names)} models; at most {MODELS_AT_ONCE} are asked at once."
             )
         reads = [
             one.name
-            for one in self.shelf.models.values()
+            for one in models.values()
             if one.searcher.embedder is not None and one.searcher.embedder.takes_texts
         ]
         if not names and query.modality != "image" and reads:
             names = reads[:1]
-        served = {one.name: one for one in ([self._served(name) for name in names] or [self._served(None)])}
+        served = {one.name: one for one in (_chosen(models, name) for name in names or (None,))}
         for term in query.terms:
             for one in served.values():
                 if term.item is not None:
@@ -182,12 +184,7 @@ class Service:
         return served
 
     def _served(self, name: str | None) -> Served:
-        models = self.shelf.models
-        if name is None:
-            return next(iter(models.values()))
-        if name not in models:
-            raise Missing(f"There is no model {name[:100]!r}; there are: {', '.join(models)}.")
-        return models[name]
+        return _chosen(self.shelf.models, name)
 
     def _holding(self, model: str | None, item_id: str) -> Served:
         """The model, or the first whose index holds the item."""
@@ -224,6 +221,15 @@ class Service:
             "duplicate_of": None,
             "models": result.models,
         }
+
+
+def _chosen(models: Mapping[str, Served], name: str | None) -> Served:
+    """The model of this name, or the first."""
+    if name is None:
+        return next(iter(models.values()))
+    if name not in models:
+        raise Missing(f"There is no model {name[:100]!r}; there are: {', '.join(models)}.")
+    return models[name]
 
 
 @contextmanager

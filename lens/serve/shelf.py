@@ -10,6 +10,7 @@ from lens.errors import LensError
 from lens.search import Embedder, Searcher
 from lens.serve.naming import named
 from lens.serve.opening import Faults, Opener, Runs, Served
+from lens.serve.problems import Overloaded
 from lens.tracking import RunFacts, find_run, run_facts, tracking_uri
 from lens.tracking.store import first_line
 
@@ -27,6 +28,7 @@ class Shelf:
         uri, experiment: of the tracking store.
         prepared: makes an embedder ready for serving.
         pause: seconds until a run that could not be opened is tried again: after the first time, and at most.
+        seconds: that a request for a run waits while another one is being opened.
         strict: whether one of `runs` or `indices` that cannot be opened is a mistake; if not, it is told and left out.
 
     Raises LensError where strict and one of these cannot be opened, and where there is nothing to serve.
@@ -40,12 +42,14 @@ class Shelf:
         experiment: str,
         prepared: Callable[[Embedder], Embedder],
         pause: tuple[float, float] = (10.0, 600.0),
+        seconds: float = 20.0,
         strict: bool = True,
     ) -> None:
         self._uri, self._experiment = tracking_uri(uri), experiment
         self._opener, self._runs = Opener(self._uri, prepared), Runs(self._uri, experiment)
         self._faults = Faults(log.warning, *pause)
         self._follows = not runs and not indices
+        self._seconds = seconds
         self._lock = threading.Lock()  # of those who write; readers take the mapping as it is
         found = list(self._newest(self._runs.look(), []).values()) if self._follows else []
         opening = [partial(self._named_run, word) for word in runs]
@@ -77,13 +81,16 @@ class Shelf:
     def open_run(self, word: str) -> Served:
         """The model of a run, by its id, the start of one, or its name; opened if it is not yet there.
 
-        Raises LensError where there is no such run, or it exported no index.
+        Raises LensError where there is no such run, or it exported no index; Overloaded where others are opened
+        meanwhile and that takes too long.
         """
         there = self._of(word)  # asking the store would cost as much as a search
         if there is not None:
             return there
-        run_id = find_run(self._uri, self._experiment, word)
-        with self._lock:
+        if not self._lock.acquire(timeout=self._seconds):
+            raise Overloaded("Other models are being opened; try again in a moment.")
+        try:
+            run_id = find_run(self._uri, self._experiment, word)
             there = self._of(run_id)
             if there is not None:
                 return there
@@ -94,6 +101,8 @@ class Shelf:
                 kept.remove(guests[0])
             self._models = named([*kept, guest])
             return next(one for one in self._models.values() if one.searcher is guest.searcher)
+        finally:
+            self._lock.release()
 
     def _of(self, run_id: str) -> Served | None:
         return next((one for one in self._models.values() if one.searcher.run_id == run_id), None)

@@ -85,7 +85,7 @@ def kill_often(tmp_path: Path, kills: int, seed: int, **facts: Any) -> dict[str,
 
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
     caught = kill_often(tmp_path, 5, seed=1)
-    assert caught["calls"] > 5, "the writer hardly wrote; the test showed nothing"
+    assert caught["calls"] > 0, "the writer did not write; the test showed nothing"
 
 
 @pytest.mark.slow

@@ -26,8 +26,9 @@ SHOWN = "image => image.complete && image.naturalWidth > 0"
 @contextmanager
 def chromium() -> Iterator[Any]:
     """A browser without a window."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=20_000)  # on shared cores
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
@@ -64,12 +65,15 @@ def served_here(settings: Any, port: int | None = None) -> Iterator[str]:
 
 
 @contextmanager
-def running(app: Any, port: int | None = None) -> Iterator[str]:
+def running(app: Any, port: int | None = None, silence: float = 60.0) -> Iterator[str]:
     """The address of an ASGI application that is served in this process."""
     import uvicorn
 
+    from lens.serve.connections import Server
+
     where = port or free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=where, log_level="warning", access_log=False))
+    config = uvicorn.Config(app, http="h11", port=where, log_level="warning", access_log=False)
+    server = Server(config, threading.Event(), silence)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -83,6 +83,16 @@ def serving(log: Path, *words: str, **more: Any) -> Iterator[Server]:
         server.kill()
 
 
+def runs(pid: int) -> bool:
+    """Whether there is this process, and it has not ended."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # type: ignore[no-any-return]
+    except psutil.NoSuchProcess:
+        return False
+
+
 def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

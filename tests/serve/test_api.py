@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from lens.index import open_index, write
 from lens.search import Query, Searcher, Term
 from lens.serve.app import create_app
+from lens.serve.figures import Figures
 from lens.serve.settings import Settings
 from lens.trained import embedder_of
 from tests.serve.store import MODELS, Store
@@ -259,3 +260,10 @@ def test_items_of_catalogues_that_differ_are_shown_from_their_own(store: Store, 
             assert client.get(one["thumbnail"]).status_code == client.get(one["image"]).status_code == 200
             item = one["item_id"], one["thumbnail"].partition("model=")[2]
             assert client.get(f"/api/items/{item[0]}?model={item[1]}").status_code == 200
+
+
+def test_figures_of_an_index_that_is_gone_are_gone() -> None:
+    figures = Figures()
+    figures.text({"vit": 72, "a guest": 3})
+    told = figures.text({"vit": 71})[0].decode()
+    assert 'lens_index_items{model="vit"} 71.0' in told and "a guest" not in told

@@ -1,6 +1,5 @@
 """The processes that decode: killed, stopped, crowded, and short of what they need."""
 
-import os
 import resource
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from lens.serve.decode import Decoders
 from lens.serve.problems import BadPicture, Overloaded
 from lens.serve.settings import Limits
 from tests.serve.hostile import harmless, picture
+from tests.serve.server import runs
 
 SMALL, LARGE = picture("PNG"), dict(harmless())["one colour, 36 million pixels"]
 
@@ -34,7 +34,14 @@ def opened(processes: int, seconds: float = 20.0) -> Iterator[tuple[Decoders, li
 
 
 def children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+    return [one for one in psutil.Process().children() if runs(one.pid) and "spawn_main" in _command(one)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it has ended since
+        return ""
 
 
 class Asking(threading.Thread):
@@ -81,6 +88,25 @@ def test_alive_starts_again_what_died() -> None:
         assert len(set(children()) - before) == 1
         assert decoders.square(SMALL, 64).size == (64, 64)
     assert not decoders.alive()
+
+
+@pytest.mark.slow
+def test_one_that_hangs_as_it_starts_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(1, seconds=4.0) as (decoders, (process,)):
+        monkeypatch.setattr("lens.serve.decode._START", 8.0)
+        before = set(children())
+        process.kill()
+        process.wait(10)
+        stuck = Asking(lambda: decoders.square(SMALL, 64))
+        while not (started := set(children()) - before):
+            time.sleep(0.001)
+        (hung,) = started
+        hung.suspend()  # as on a disk that does not answer
+        found = stuck.end()
+        until = time.monotonic() + 60
+        while isinstance(found, Overloaded) and time.monotonic() < until:
+            found = Asking(lambda: decoders.square(SMALL, 64)).end()
+        assert found.size == (64, 64) and not runs(hung.pid)
 
 
 def test_only_the_picture_of_a_killed_process_is_refused() -> None:
@@ -184,13 +210,6 @@ def test_they_end_with_the_process_that_started_them() -> None:
     started = [int(word) for word in done.stdout.split()]
     assert len(started) >= 2
     until = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{one}/cmdline") and _runs(one) for one in started):
+    while any(runs(one) for one in started):
         assert time.monotonic() < until
         time.sleep(0.05)
-
-
-def _runs(number: int) -> bool:
-    try:
-        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

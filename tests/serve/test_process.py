@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from tests.bulk.trained import ROOT, environment
-from tests.serve.server import Server, serving
+from tests.serve.server import Server, runs, serving
 from tests.serve.store import Store
 
 
@@ -42,6 +43,7 @@ def test_a_busy_port_is_one_sentence_that_names_a_free_one(store: Store) -> None
     assert told.startswith(f"Port {port} on 127.0.0.1 is in use; port=")
     free = int(told.split("port=")[1].split()[0])
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", free))
 
 
@@ -153,13 +155,38 @@ def _answering(server: Server) -> list[int]:
 
 
 @pytest.mark.slow
+def test_where_no_process_can_be_started_the_old_one_goes_on(store: Store, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", *words(store)) as server:
+        (first,) = _answering(server)
+        holder = psutil.Process(server.process.pid)
+        before = holder.rlimit(psutil.RLIMIT_NOFILE)
+        holder.rlimit(psutil.RLIMIT_NOFILE, (3, before[1]))  # no pipe to a new process can be opened
+        server.process.send_signal(signal.SIGHUP)
+        _until(server, lambda: "No process can be started: Too many open files" in server.output)
+        assert httpx.get(f"{server.url}/readyz", timeout=90).status_code == 200
+        os.kill(first, signal.SIGKILL)
+        _until(server, lambda: server.output.count("No process can be started") >= 2)
+        assert server.process.poll() is None
+        holder.rlimit(psutil.RLIMIT_NOFILE, before)
+        assert httpx.get(f"{server.url}/readyz", timeout=90).status_code == 200
+        assert first not in _answering(server) and "Traceback" not in server.output
+
+
+def _until(server: Server, reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not reached():
+        assert time.monotonic() < deadline, server.output
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
 def test_the_one_that_answers_ends_with_the_one_that_was_killed(store: Store, tmp_path: Path) -> None:
     with serving(tmp_path / "log", *words(store)) as server:
         below = server.children()
         server.process.kill()
         server.process.wait()
         deadline = time.monotonic() + 30
-        while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in below):
+        while any(runs(pid) for pid in below):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         with serving(tmp_path / "log2", *words(store), port=server.port):

@@ -9,6 +9,7 @@ import pytest
 from lens.errors import LensError
 from lens.index import load, save, write
 from lens.search import Query, Term
+from lens.serve.problems import Overloaded
 from lens.serve.shelf import Shelf
 from lens.tracking.store import client as mlflow
 from tests.serve.shelves import copied, shelf
@@ -96,6 +97,13 @@ def test_a_newer_run_takes_the_place_of_the_older(store: Store) -> None:
         assert chosen.open_run(store.runs["vit_tiny"][:12]).searcher is older.searcher
         assert not chosen.refresh()
         assert old.searcher.search(Query((Term(item=old.reader.ids([0])[0]),))).results
+
+
+def test_who_asks_for_a_run_does_not_wait_without_end_for_others(store: Store) -> None:
+    chosen = Shelf((store.runs["vit_tiny"],), (), store.uri, "shopping-lens", lambda one: one, seconds=0.1)
+    with chosen._lock, pytest.raises(Overloaded, match="try again"):  # as while another one is opened
+        chosen.open_run(store.runs["clip_tiny"])
+    assert chosen.open_run(store.runs["clip_tiny"]).guest
 
 
 def test_a_run_without_an_index_is_passed_over(store: Store) -> None:

@@ -95,9 +95,9 @@ def test_a_picture_is_what_the_library_makes_of_it(decoders: Decoders) -> None:
 
 def test_a_decoder_that_takes_too_long_or_too_much_ends_alone() -> None:
     large = HARMLESS["one colour, 36 million pixels"]
-    hurried = Decoders(Limits(seconds=0.05), 1)
+    hurried = Decoders(Limits(seconds=0.2), 1)
     try:
-        with pytest.raises(BadPicture, match="takes more than 0.05 s to decode"):
+        with pytest.raises(BadPicture, match=r"takes more than 0\.\d+ s to decode"):
             hurried.square(large, 64)
     finally:
         hurried.close()
