@@ -94,14 +94,16 @@ class Guard:
         except _Unread:
             log.info("%s %r: the answer was not read", scope["method"], scope["path"])
         except Refused as refused:
-            await _answer(refused, send_guarded)
+            with suppress(_Unread):
+                await _answer(refused, send_guarded)
         except Exception:  # noqa: BLE001 - one request went wrong, not the service
             log.exception("%s %r failed", scope["method"], scope["path"])
             if begun:
                 raise
-            await _answer(
-                Refused(500, "server", "The service made a mistake; its log says more."), send_guarded
-            )
+            with suppress(_Unread):
+                await _answer(
+                    Refused(500, "server", "The service made a mistake; its log says more."), send_guarded
+                )
         finally:
             self._busy -= counted
 

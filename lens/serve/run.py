@@ -47,14 +47,6 @@ def run(settings: Settings, host: str, port: int, drain: float = 30.0) -> int:
             )
         told, deaths = replace(settings, address=where), 0
         answering = _Answering(told, listening, drain)
-
-        def another() -> _Answering | None:
-            try:
-                return _Answering(told, listening, drain)
-            except OSError as error:  # no memory, too many processes or files
-                log.error("No process can be started: %s.", error.strerror or error)
-                return None
-
         while not asked["stop"]:
             time.sleep(_LOOK)
             if answering.ready.is_set():
@@ -68,10 +60,10 @@ def run(settings: Settings, host: str, port: int, drain: float = 30.0) -> int:
                 pause, deaths = min(_LONGEST, _PAUSE * 2 ** min(deaths, 10)), deaths + 1
                 log.error("The process that answers has died; another one is started in %g s.", pause)
                 _wait(pause, asked)
-                answering = another() or answering
+                answering = _another(told, listening, drain) or answering
             elif asked["renew"]:
                 asked["renew"] = False
-                new = another()
+                new = _another(told, listening, drain)
                 answering = answering if new is None else _renewed(answering, new, asked)
         answering.end()
     return 0
@@ -93,6 +85,15 @@ class _Answering:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+
+
+def _another(settings: Settings, listening: socket.socket, drain: float) -> _Answering | None:
+    """A new one; None where the system gives no process now, for want of memory or of room for files."""
+    try:
+        return _Answering(settings, listening, drain)
+    except OSError as error:
+        log.error("No process can be started: %s.", error.strerror or error)
+        return None
 
 
 def _renewed(old: _Answering, new: _Answering, asked: dict[str, bool]) -> _Answering:
