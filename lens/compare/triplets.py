@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lens.data.catalogue import Catalogue, FileOpener
-from lens.errors import LensError
+from lens.errors import LensError, at_home
 from lens.metrics.triplets import triplet_agreement
 from lens.metrics.uncertainty import Interval, interval
 
@@ -57,7 +57,7 @@ def read_triplets(path: str | os.PathLike[str]) -> pd.DataFrame:
     Other columns and empty lines are passed over. A judgement that stands twice counts twice: people judge the same
     items, and may disagree. Raises LensError naming the file, and the line where there is one.
     """
-    path = Path(path).expanduser()
+    path = at_home(path)
     if not os.path.isfile(path):
         what = "is a folder" if path.is_dir() else "does not exist"
         raise LensError(f"The file of triplets {path} {what}; give a CSV file with {', '.join(ROLES)}.")
@@ -136,11 +136,11 @@ def triplet_catalogue(
     Raises:
         LensError: as `read_triplets`, where `root` or every image is missing, and where no judgement is left.
     """
-    path = Path(path).expanduser()
+    path = at_home(path)
     triplets = read_triplets(path)
     folders = [Path(os.path.abspath(path.parent))]
     if root is not None:
-        folders.append(Path(os.path.abspath(Path(root).expanduser())))
+        folders.append(Path(os.path.abspath(at_home(root))))
         if not folders[-1].is_dir():
             raise LensError(f"The image folder {root} (data.root) does not exist.")
     ids: dict[str, str] = {}

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lens.data.catalogue import COLUMNS, Catalogue, FileOpener
 from lens.data.manifest import Columns, Fields, manifest_fields
-from lens.errors import LensError
+from lens.errors import LensError, at_home
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def read_folder(root: str | os.PathLike[str]) -> Catalogue:
     Raises:
         LensError: where the folder is missing, or holds no image inside a category folder.
     """
-    root = Path(root).expanduser()
+    root = at_home(root)
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise LensError(f"The image folder {root} {what}; data.root must be a folder of category folders.")
@@ -86,9 +86,9 @@ def read_manifest(
     Raises:
         LensError: naming the file and the column or row, for whatever cannot be used.
     """
-    path = Path(path).expanduser()
+    path = at_home(path)
     fields = manifest_fields(path, columns)
-    base, relative = _locate(path, None if root is None else Path(root).expanduser(), list(fields["path"]))
+    base, relative = _locate(path, None if root is None else at_home(root), list(fields["path"]))
     fields["path"] = relative
     if "category" not in fields:
         flat = [item for item in relative if "/" not in item]
@@ -110,7 +110,7 @@ def read_fashion_mnist(root: str | os.PathLike[str], shoes_only: bool = False) -
         root: the folder that holds FashionMNIST/raw with the four official idx files, packed (.gz) or not.
         shoes_only: only sandals, sneakers and ankle boots.
     """
-    root = Path(root).expanduser()
+    root = at_home(root)
     raw = next(
         (folder for folder in (root / "FashionMNIST" / "raw", root / "raw", root) if _idx(folder)), None
     )

@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from lens.errors import LensError
+from lens.errors import LensError, at_home
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -61,7 +61,7 @@ def load_or_fall_back(
     if weights == "random":
         return random(), "random"
     if weights != "pretrained":
-        return _from_path(Path(weights).expanduser(), local), "local"
+        return _from_path(at_home(weights), local), "local"
     for cache_only in (True, False):
         if not cache_only and not reachable(url):
             reason = f"{urlparse(url).hostname} cannot be reached"

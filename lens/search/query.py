@@ -5,13 +5,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 
 from lens.data.images import ImageSource
-from lens.errors import LensError
+from lens.errors import LensError, at_home
 from lens.search.bands import Modality
 from lens.search.groups import Group, load_group
 
@@ -158,7 +157,7 @@ def _named(kind: str, name: Any, known: Mapping[str, Any] | None) -> Any:
     if not isinstance(name, str):
         raise LensError(f"The {kind} of a term is {name!r}; it is a text.")
     if known is None:
-        return str(Path(name).expanduser())
+        return str(at_home(name))
     if name not in known:
         raise LensError(f"The query names the {kind} {name!r}; given are: {', '.join(known) or 'none'}.")
     return known[name]

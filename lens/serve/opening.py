@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lens.errors import LensError
+from lens.errors import LensError, at_home
 from lens.index import Reader, open_index
 from lens.search import Embedder, Searcher
 from lens.tracking import RunFacts, run_facts, trained_runs
@@ -56,7 +56,7 @@ class Opener:
 
     def index(self, folder: str | Path) -> Served:
         """An index folder, with the model of the run that it names, if it names one. Raises LensError."""
-        reader = open_index(Path(folder).expanduser())
+        reader = open_index(at_home(folder))
         run_id, model = reader.manifest.get("run_id"), reader.manifest["model"]["name"]
         if run_id is None:
             return Served("", Searcher(None, reader), None, False, model=model, given=True)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from lens.data.images import load_rgb
 from lens.data.scan import perceptual_hash
-from lens.errors import LensError
+from lens.errors import LensError, at_home
 from lens.index import Reader
 from lens.serve.problems import Missing, Overloaded
 
@@ -41,7 +41,7 @@ class Pictures:
     def __init__(
         self, roots: Sequence[str] = (), cache_bytes: int = _CACHE_BYTES, seconds: float = 20.0
     ) -> None:
-        self._roots = [Path(root).expanduser().resolve() for root in roots]
+        self._roots = [at_home(root).resolve() for root in roots]
         self._room, self._used, self._seconds = cache_bytes, 0, seconds
         self._kept: OrderedDict[_Key, bytes] = OrderedDict()
         self._making: dict[_Key, Future[bytes]] = {}
