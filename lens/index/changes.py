@@ -6,24 +6,21 @@ a version that counts the transactions, and the number and the exclusive or of a
 """
 
 import json
-import shutil
 import sqlite3
-import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from lens.errors import LensError
+from lens.index.database import MEND, check_length, connect, explained, opened
 
-_WAIT = 60.0  # seconds for a lock; readers and the writer hold theirs for as long as one transaction takes
-_MEND = "build the index again"
 _TABLES = """
 CREATE TABLE about (facts TEXT NOT NULL, kinds BLOB NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE changes (
@@ -98,8 +95,8 @@ def read(path: Path, base: str, dimension: int, base_rows: int, *, verify: bool)
     Every row is checked against its checksum; `verify` checks SQLite's own structures and the unit lengths too.
     Raises LensError where the file is missing, broken, altered or of another base.
     """
-    with _explained(path):
-        with _opened(path) as database:
+    with explained(path):
+        with opened(path) as database:
             about = read_about(database, path, base)
             if verify and (found := database.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
                 raise LensError(f"{path} is broken: {found}.")
@@ -107,8 +104,7 @@ def read(path: Path, base: str, dimension: int, base_rows: int, *, verify: bool)
             rows = database.execute(query).fetchall()
         total = 0
         for row in rows:
-            if checksum(row[:4]) != row[4]:
-                raise LensError(f"{path} was altered: the checksum of item {row[0]!r} is wrong; {_MEND}.")
+            _check_row(row, path)
             total ^= row[4]
         replaced = np.array([row[1] for row in rows if row[1] is not None], np.int64)
         added = [row for row in rows if row[2] is not None]
@@ -119,13 +115,18 @@ def read(path: Path, base: str, dimension: int, base_rows: int, *, verify: bool)
         and (not replaced.size or (replaced.min() >= 0 and replaced.max() < base_rows))
     )
     if not fits:
-        raise LensError(f"{path} was altered: rows are missing or do not fit; {_MEND}.")
+        raise LensError(f"{path} was altered: rows are missing or do not fit; {MEND}.")
     return Changes(about, replaced, [row[0] for row in added], vectors, [row[3] for row in added])
+
+
+def _check_row(row: tuple[Any, ...], path: Path) -> None:
+    if checksum(row[:4]) != row[4]:
+        raise LensError(f"{path} was altered: the checksum of item {row[0]!r} is wrong; {MEND}.")
 
 
 def version(path: Path, base: str) -> int:
     """How many transactions there were. Raises LensError as `read` does."""
-    with _explained(path), _opened(path) as database:
+    with explained(path), opened(path) as database:
         return read_about(database, path, base).version
 
 
@@ -133,7 +134,7 @@ def read_about(database: sqlite3.Connection, path: Path, base: str) -> About:
     """The row `about`. Raises LensError where it is missing or altered, or the base another."""
     found = database.execute("SELECT facts, kinds, checksum FROM about").fetchall()
     if len(found) != 1 or zlib.crc32(found[0][1], zlib.crc32(found[0][0].encode())) != found[0][2]:
-        raise LensError(f"{path} was altered: it does not say what it belongs to; {_MEND}.")
+        raise LensError(f"{path} was altered: it does not say what it belongs to; {MEND}.")
     about = About(**json.loads(found[0][0]), kinds=found[0][1])
     if about.base != base:
         raise LensError(f"{path} belongs to another index; put back the file that was with it.")
@@ -148,53 +149,6 @@ def write_about(database: sqlite3.Connection, about: About) -> None:
     database.execute("INSERT INTO about VALUES (?, ?, ?)", values)
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """What SQLite and Python say of a broken file becomes a LensError."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, ValueError, TypeError, AttributeError) as error:
-        raise LensError(f"{path} is missing, broken or altered: {error}; {_MEND}.") from error
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """The file as it is at one moment, for reading only.
-
-    Only the writer may roll back what a kill interrupted: a reader that did so by the name of a folder that a
-    compaction just exchanged would take the journal of the new file. So a reader rolls back a copy of its own.
-    """
-    with closing(_connect(path, "ro")) as database:
-        try:
-            database.execute("BEGIN")
-            _check_length(database, path)  # reads, so from here on nothing changes, and an open journal shows
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
-                raise
-        else:
-            yield database
-            return
-    with tempfile.TemporaryDirectory(prefix="lens-index-") as folder:
-        copy = Path(folder) / path.name
-        for name in (path.name, path.name + "-journal"):
-            shutil.copyfile(path.with_name(name), copy.with_name(name))
-        with closing(_connect(copy, "rw")) as database:
-            _check_length(database, copy)
-            yield database
-
-
-def _check_length(database: sqlite3.Connection, path: Path) -> None:
-    """SQLite reads what is missing from its last page as zeros."""
-    pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    if path.stat().st_size != pages * size:
-        raise LensError(f"{path} was cut off or added to; {_MEND}.")
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    address = f"file:{quote(str(path))}?mode={mode}"
-    return sqlite3.connect(address, uri=True, timeout=_WAIT, isolation_level=None, check_same_thread=False)
-
-
 class ChangesFile:
     """changes.sqlite, open for the one writer; who opens it holds the lock of the index.
 
@@ -203,22 +157,31 @@ class ChangesFile:
 
     def __init__(self, path: Path, base: str) -> None:
         self._path, self._base = path, base
-        with _explained(path):
-            self._database = _connect(path, "rw")
+        with explained(path):
+            self._database = connect(path, "rw")
             self._database.execute("PRAGMA synchronous=EXTRA")  # FULL, and the folder too after the journal
-            _check_length(self._database, path)
+            check_length(self._database, path)
             self.about = read_about(self._database, path, base)  # rolls back what a kill interrupted
 
     def rows(self, item_ids: Sequence[str]) -> dict[str, tuple[int | None, bool, int]]:
         """Of the items that are here: their base row, whether they are an addition, and their checksum."""
         query = "SELECT base_row, vector IS NOT NULL, checksum FROM changes WHERE item_id = ?"
-        found = {item_id: self._database.execute(query, (item_id,)).fetchone() for item_id in item_ids}
+        with explained(self._path):
+            found = {item_id: self._database.execute(query, (item_id,)).fetchone() for item_id in item_ids}
         return {item_id: (row[0], bool(row[1]), row[2]) for item_id, row in found.items() if row is not None}
 
     def items(self) -> list[str]:
         """The items of all additions, JSON, oldest first."""
-        query = "SELECT item FROM changes WHERE item IS NOT NULL ORDER BY sequence"
-        return [item for (item,) in self._database.execute(query)]
+        query = (
+            "SELECT item_id, base_row, vector, item, checksum FROM changes "
+            "WHERE vector IS NOT NULL ORDER BY sequence"
+        )
+        with explained(self._path):
+            found = []
+            for row in self._database.execute(query):
+                _check_row(row, self._path)
+                found.append(row[3])
+            return found
 
     def apply(
         self, forget: Iterable[int], item_ids: Iterable[str], rows: Iterable[Row], kinds: bytes
@@ -227,7 +190,8 @@ class ChangesFile:
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         try:
-            about = read_about(database, self._path, self._base)
+            with explained(self._path):
+                about = read_about(database, self._path, self._base)
             count, total = about.rows, about.checksums
             for old in forget:
                 count, total = count - 1, total ^ old

@@ -14,6 +14,7 @@ TEXT_COLUMNS = ("item_id", "path", "category", "product_id", "split", "role")
 CHOICES = {"split": ("", "train", "val", "test"), "role": ("", "query", "gallery")}
 _ROWS = 16384  # looked at together, so that memory does not grow with the index
 _TOLERANCE = 1e-3
+_ROUNDING = 1e-6  # how far from 1 the length of a row may be that float32 arithmetic normalised
 
 
 def open_array(path: Path) -> Array:
@@ -39,6 +40,19 @@ def check_unit(vectors: Array, where: str) -> None:
             raise LensError(
                 f"{where}: row {start + row} has length {lengths[row]:.4g}, not 1; normalise the vectors."
             )
+
+
+def exactly_unit(vectors: Array) -> Array:
+    """float32 [N, D] that `check_unit` let pass, with rows of length 1; those that have it but for rounding stay."""
+    result = vectors
+    for start in range(0, len(vectors), _ROWS):
+        block = np.asarray(vectors[start : start + _ROWS], dtype=np.float64)
+        lengths = np.linalg.norm(block, axis=1)
+        off = np.abs(lengths - 1) > _ROUNDING
+        if off.any():
+            result = np.array(vectors) if result is vectors else result
+            result[start : start + _ROWS][off] = block[off] / lengths[off, None]
+    return result
 
 
 def check_items(items: pd.DataFrame, where: str) -> None:

@@ -22,10 +22,25 @@ T = TypeVar("T")
 _ATTEMPTS = 20  # to open what writers exchange meanwhile
 
 
+def folder_of(folder: str | Path) -> Path:
+    """The full path of an index, there or not. Raises LensError for one that the system takes for no path."""
+    target = Path(folder).absolute()
+    try:
+        os.stat(target)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # too long, a NUL, a loop of links, a missing permission
+        reason = getattr(error, "strerror", None) or str(error)
+        raise LensError(
+            f"There can be no index at {str(folder)!r}: {reason}; give another folder."
+        ) from error
+    return target
+
+
 def place_of(folder: str | Path) -> Path:
     """Where the files of an index lie: its folder, or the old one where a kill fell between two moves."""
     target = Path(folder).absolute()
-    return _old(target) if not target.exists() and _old(target).is_dir() else target
+    return _old(target) if not target.exists() and os.path.isdir(_old(target)) else target
 
 
 def retried(target: Path, opening: Callable[[Path], tuple[T, bytes]]) -> T:
@@ -72,7 +87,7 @@ def writer_lock(target: Path, patience: float) -> FileLock:
         raise LensError(f"Another process is writing to the index {target}; let it end first.") from error
     except OSError as error:
         raise LensError(f"The index {target} cannot be written to: {error.strerror or error}.") from error
-    if not target.exists() and _old(target).is_dir():
+    if not target.exists() and os.path.isdir(_old(target)):
         os.rename(_old(target), target)
     for left_by_a_kill in target.parent.glob(f".{glob.escape(target.name)}.partial-*"):
         shutil.rmtree(left_by_a_kill, ignore_errors=True)
@@ -117,7 +132,13 @@ def put_in_place(fresh: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
         os.rename(target, old)
         os.rename(fresh, target)
-    sync(target.parent)
+    try:
+        sync(target.parent)
+    except OSError as error:
+        raise LensError(
+            f"The index {target} is written and in its place, but the disk would not say that it is stored "
+            f"({error.strerror or error}); look at the disk."
+        ) from error
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -36,5 +36,7 @@ def extent(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
     """The least and the largest number in a column; None where it holds none, or no numbers."""
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return None
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())  # Arrow compares no halves
     found = pc.min_max(column.filter(pc.is_finite(column))).as_py()
     return None if found["min"] is None else (found["min"], found["max"])

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from lens.errors import LensError
 from lens.index.base import BLOCK_ROWS, check_stored, open_base, write_base
-from lens.index.checks import Array, check_items, check_unit
+from lens.index.checks import Array, check_items, check_unit, exactly_unit
 from lens.index.engines import EngineSettings
-from lens.index.exchange import fresh_folder, one_sentence, put_in_place, retried, writer_lock
+from lens.index.exchange import folder_of, fresh_folder, one_sentence, put_in_place, retried, writer_lock
 from lens.index.items import CONTRACT, table_of
 from lens.index.manifest import CHANGES, FORMAT_VERSION, ITEMS, MANIFEST, VECTORS
 from lens.index.reader import Reader, read_changes
@@ -52,18 +52,22 @@ def save(
     bands: Facts | None = None,
     engine: EngineSettings | None = None,
     progress: str | None = None,
+    only_new: bool = False,
 ) -> Path:
     """Write an index folder, replacing an older one whole; returns the folder.
 
-    vectors: float32 [N, D], unit rows (to 1e-3); items: N rows with the columns above, item_id unique;
+    vectors: float32 [N, D], unit rows (to 1e-3, and stored exactly so); items: N rows with the columns above, item_id
+    unique;
     model: {"name", "target", "config"}, plain values; catalogue: where the items come from ("root" is the folder that
     their paths start from); bands: what scores are worth, see lens.search.bands; engine: how it is searched, by
-    default chosen by its size; progress: the label of a progress bar, None shows none.
+    default chosen by its size; progress: the label of a progress bar, None shows none; only_new: replace no older
+    index either.
     The files are written and synced in a folder beside the target, which then takes its place in one step: a kill at
     any moment leaves the old index or the new one.
-    Raises LensError for anything that `load` would refuse, and where another process writes to the folder.
+    Raises LensError for anything that `load` would refuse, where another process writes to the folder, and where
+    something else than an index is there, or with `only_new` anything at all; an empty folder is nothing.
     """
-    target = Path(folder).absolute()
+    target = folder_of(folder)
     where = f"The index for {target}"
     vectors = np.asarray(vectors)
     if vectors.ndim != 2 or vectors.dtype != np.float32 or 0 in vectors.shape:
@@ -75,7 +79,7 @@ def save(
     check_items(items, where)
     check_unit(vectors, where)
     facts = _facts(where, model, preprocessing, catalogue, run_id, bands)
-    _replace(target, vectors, table_of(items, where), facts, engine, progress, only_new=False)
+    _replace(target, vectors, table_of(items, where), facts, engine, progress, only_new=only_new)
     return target
 
 
@@ -94,7 +98,7 @@ def create(
 
     Raises LensError where an index is already there.
     """
-    target = Path(folder).absolute()
+    target = folder_of(folder)
     where = f"The index for {target}"
     if dimension < 1:
         raise LensError(f"{where} needs vectors of at least 1 dimension, not {dimension}.")
@@ -131,8 +135,7 @@ def _replace(
     with one_sentence(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     with writer_lock(target, _PATIENCE):
-        if only_new and target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise LensError(f"There is already something at {target}; give the new index another place.")
+        _check_place(target, only_new)
         with one_sentence(target), fresh_folder(target) as fresh:
             settings = engine or EngineSettings()
             blocks = _blocks(vectors, table)
@@ -140,9 +143,24 @@ def _replace(
             put_in_place(fresh, target)
 
 
+def _check_place(target: Path, only_new: bool) -> None:
+    """Nothing but an index is replaced, and with `only_new` not even one. Raises LensError."""
+    with one_sentence(target):
+        there = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    if there and only_new:
+        raise LensError(f"There is already something at {target}; give the new index another place.")
+    if there and not target.is_dir():
+        raise LensError(f"{target} is not a folder; give the index another place.")
+    if there and not (target / MANIFEST).is_file():
+        raise LensError(
+            f"The folder {target} holds no {MANIFEST}, so it is no index, and other files are not replaced; "
+            "give the index another place or empty the folder."
+        )
+
+
 def _blocks(vectors: Array, table: pa.Table) -> Iterator[tuple[Array, pa.Table]]:
     for start in range(0, len(vectors), BLOCK_ROWS):
-        yield vectors[start : start + BLOCK_ROWS], table.slice(start, BLOCK_ROWS)
+        yield exactly_unit(vectors[start : start + BLOCK_ROWS]), table.slice(start, BLOCK_ROWS)
 
 
 def load(folder: str | Path, *, verify: bool = True) -> Index:
@@ -151,7 +169,7 @@ def load(folder: str | Path, *, verify: bool = True) -> Index:
     `verify` reads everything once: checksums, item ids, unit lengths. Without it only what is quick is checked.
     Raises LensError with the reason where anything is missing, altered or of another format.
     """
-    target = Path(folder).absolute()
+    target = folder_of(folder)
     return retried(target, lambda place: _load(target, place, verify))
 
 

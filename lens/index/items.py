@@ -36,11 +36,13 @@ def table_of(items: pd.DataFrame, where: str) -> pa.Table:
     """A data frame as a table of plain types.
 
     Those of the contract are fixed: guessed ones would change when every list is empty.
-    Raises LensError naming a column of mixed kinds.
+    Raises LensError naming a column of mixed kinds, or of what Arrow has no type for, as numbers beyond 64 bits.
     """
     columns: dict[str, pa.Array] = {}
     for label in items.columns:
         name, values = str(label), items[label]
+        if not is_text(name):
+            raise LensError(f"{where}: the column {name!r} has a name that is no UTF-8; rename it.")
         if name in columns:
             raise LensError(f"{where}: two columns are named {name!r}.")
         try:
@@ -52,7 +54,7 @@ def table_of(items: pd.DataFrame, where: str) -> pa.Table:
                 column = pa.array(values, from_pandas=True)
                 column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
                 column = column.cast(_plain_type(column.type))
-        except (pa.ArrowException, ValueError, TypeError) as error:
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             raise LensError(f"{where}: the column {name!r} cannot be stored: {error}.") from error
         columns[name] = column
     return pa.table(columns)
@@ -66,6 +68,21 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_large_list(kind) or pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         return pa.list_(_plain_type(kind.value_type))
     return kind
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a text that Arrow and SQLite can hold: UTF-8, which has no lone surrogates."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def ids_of(item_ids: Sequence[str]) -> list[str]:
+    """The ids asked for; one that no item can have is "", which none has. Raises LensError for a bare text."""
+    if isinstance(item_ids, str):
+        raise LensError(f"Give a list of item ids, not the text {item_ids!r}.")
+    return [item_id if is_text(item_id) else "" for item_id in item_ids]
 
 
 class StoredItems:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -38,13 +39,15 @@ _WRITTEN = {"format_version", "id", "metric", "count", "dimension", "engine", "c
 class Expected:
     """What an index has to be made by; None leaves a thing open.
 
-    run_id: of the tracked run; model: its name; dimension: of the vectors; preprocessing: of the images, plain values.
+    run_id: of the tracked run; model: its name; dimension: of the vectors; preprocessing: of the images, plain values;
+    weights: gives the digest of the model's weights, asked where the manifest has one to compare.
     """
 
     run_id: str | None = None
     model: str | None = None
     dimension: int | None = None
     preprocessing: Mapping[str, Any] | None = None
+    weights: Callable[[], str] | None = None
 
     def check(self, manifest: Mapping[str, Any], place: Path) -> None:
         """Raises LensError with the reason where the manifest is of another index than this one."""
@@ -69,6 +72,11 @@ class Expected:
                     f"The images of the index {place} were prepared with {key} {has.get(key)!r}, "
                     f"not {wanted.get(key)!r}; give the index that fits the model."
                 )
+        if self.weights is not None and (was := manifest["model"].get("weights")) and was != self.weights():
+            raise LensError(
+                f"The index {place} was made with other weights than the checkpoint of run {manifest.get('run_id')} "
+                "has: the run was trained on, or still is; wait for its end, or build the index anew."
+            )
 
 
 def read_manifest(place: Path) -> tuple[dict[str, Any], bytes]:
@@ -114,6 +122,9 @@ def write_manifest(folder: Path, facts: Mapping[str, Any], files: list[str]) -> 
         "bytes": {name: (folder / name).stat().st_size for name in files},
     }
     try:
+        manifest = json.loads(
+            json.dumps(manifest, allow_nan=False)
+        )  # as it will be read: every key is a text
         manifest["seal"] = _seal(manifest)
         text = json.dumps(manifest, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -135,9 +146,10 @@ def check_sizes(place: Path, manifest: Mapping[str, Any]) -> None:
     """Every file of the base is there and as long as it was when written. Raises LensError."""
     sizes = manifest.get("bytes") or dict.fromkeys((VECTORS, ITEMS))
     for name in (VECTORS, ITEMS, *(name for name in sizes if name not in (VECTORS, ITEMS))):
-        if not (place / name).is_file():
-            raise LensError(f"The index {place} has no {name}; give a folder that an export wrote.")
-        size = (place / name).stat().st_size
+        with _readable(place / name):
+            if not (place / name).is_file():
+                raise LensError(f"The index {place} has no {name}; give a folder that an export wrote.")
+            size = (place / name).stat().st_size
         if sizes.get(name) not in (None, size):
             raise LensError(
                 f"{place / name} has {size} bytes, but {MANIFEST} says {sizes[name]}; copy it again or export again."
@@ -164,8 +176,19 @@ def _digest(values: Any) -> str:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with _readable(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """A missing permission and a broken disk become a LensError."""
+    try:
+        yield
+    except OSError as error:
+        raise LensError(
+            f"{path} cannot be read: {error.strerror or error}; look at its permissions and the disk."
+        ) from error
 
 
 def _versions() -> dict[str, str]:

@@ -14,8 +14,8 @@ from lens.index import changes, filters
 from lens.index.base import Base, open_base
 from lens.index.checks import Array, check_unit, unit_rows
 from lens.index.engines import open_engine
-from lens.index.exchange import place_of, retried
-from lens.index.items import Rows, as_schema, from_json, plain
+from lens.index.exchange import folder_of, place_of, retried
+from lens.index.items import Rows, as_schema, from_json, ids_of, plain
 from lens.index.manifest import CHANGES, Expected, read_manifest
 from lens.index.nearest import Found, merged, nearest, without
 
@@ -29,7 +29,7 @@ def open_index(folder: str | Path, *, verify: bool = False, expect: Expected | N
     the manifest, and every change since the base was written.
     Raises LensError with the reason where anything is missing, altered, of another format or not as expected.
     """
-    target = Path(folder).absolute()
+    target = folder_of(folder)
     return retried(target, lambda place: _open(target, place, verify, expect))
 
 
@@ -193,11 +193,12 @@ class Reader:
         return rows
 
     def lookup(self, item_ids: Sequence[str]) -> Rows:
-        """The rows of items, int64 [n]; -1 for one that the index does not hold."""
-        found = np.array([self._row_of.get(item_id, -1) for item_id in item_ids], np.int64)
+        """The rows of items, int64 [n]; -1 for one that the index does not hold. Raises LensError for a bare text."""
+        ids = ids_of(item_ids)
+        found = np.array([self._row_of.get(item_id, -1) for item_id in ids], np.int64)
         rest = np.flatnonzero(found < 0)
         if rest.size and len(self._base.vectors):
-            rows = self._base.items.find([item_ids[place] for place in rest.tolist()])
+            rows = self._base.items.find([ids[place] for place in rest.tolist()])
             found[rest] = np.where((rows >= 0) & self.alive[rows], rows, -1)
         return found
 

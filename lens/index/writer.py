@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ import pyarrow as pa
 from lens.errors import LensError
 from lens.index import changes
 from lens.index.base import BLOCK_ROWS, Base, open_base, write_base
-from lens.index.checks import Array, check_items, check_unit
+from lens.index.checks import Array, check_items, check_unit, exactly_unit
 from lens.index.engines import EngineSettings
-from lens.index.exchange import fresh_folder, one_sentence, put_in_place, sync, writer_lock
-from lens.index.items import from_json, table_of, to_json
+from lens.index.exchange import folder_of, fresh_folder, one_sentence, put_in_place, sync, writer_lock
+from lens.index.items import from_json, ids_of, table_of, to_json
 from lens.index.manifest import CHANGES, Expected, given
 from lens.index.reader import Reader, read_changes
 
@@ -24,7 +25,7 @@ def write(folder: str | Path, *, expect: Expected | None = None) -> "Writer":
 
     Raises LensError where another process writes to it, or as `open_index` does.
     """
-    return Writer(Path(folder).resolve(), expect)
+    return Writer(folder_of(folder).resolve(), expect)
 
 
 class Writer:
@@ -62,7 +63,7 @@ class Writer:
         """Add items, or replace those of the same item_id whole.
 
         items: M rows, with all columns of the contract and any others; a column that the index lacks is missing for
-        the items that it holds. vectors: float32 [M, D], unit rows (to 1e-3).
+        the items that it holds. vectors: float32 [M, D], unit rows (to 1e-3, and stored exactly so).
         Raises LensError where items and vectors do not fit each other or the index.
         """
         where = f"What is put into {self._target}"
@@ -75,9 +76,10 @@ class Writer:
             )
         check_items(items, where)
         check_unit(vectors, where)
+        vectors = exactly_unit(vectors)
         if not len(items):
             return
-        with self._mutex:
+        with self._open_for_writing():
             table = table_of(items, where)
             schema = self._united(table.schema, where)
             ids = table.column("item_id").to_pylist()
@@ -96,10 +98,9 @@ class Writer:
 
         Nothing is deleted then; with `missing_ok`, those that are there are.
         """
-        if isinstance(item_ids, str):
-            raise LensError(f"Give a list of item ids to delete, not the text {item_ids!r}.")
-        ids = list(dict.fromkeys(item_ids))
-        with self._mutex:
+        asked = ids_of(item_ids)
+        ids = list(dict.fromkeys(asked))
+        with self._open_for_writing():
             old = self._file.rows(ids)
             base_rows = dict(zip(ids, self._base_rows(ids, old), strict=True))
             there = [
@@ -108,7 +109,10 @@ class Writer:
                 if (old[item_id][1] if item_id in old else base_rows[item_id] is not None)
             ]
             if len(there) < len(ids) and not missing_ok:
-                unknown = next(item_id for item_id in ids if item_id not in set(there))
+                known = set(there)
+                unknown = next(
+                    one for one, item_id in zip(item_ids, asked, strict=True) if item_id not in known
+                )
                 raise LensError(f"The index {self._target} holds no item {unknown!r}; nothing was deleted.")
             if there:
                 gone = {item_id: old[item_id] for item_id in there if item_id in old}
@@ -125,9 +129,10 @@ class Writer:
         """Fold the changes into a new base, with a new engine, and exchange the folders; readers go on meanwhile.
 
         Reads and checks the whole index first, so that nothing broken is passed on. Takes as much free disk as the
-        index has. progress: the label of a progress bar; None shows none. Raises LensError, with the index as it was.
+        index has. progress: the label of a progress bar; None shows none. Raises LensError, with the index
+        as it was, or where it says so with the new base in its place.
         """
-        with self._mutex:
+        with self._open_for_writing():
             base = open_base(self._target, verify=True)
             if self._base.manifest["format_version"] > 1 and not self._file.about.version:
                 return
@@ -136,12 +141,14 @@ class Writer:
             if self._file.about.version:
                 facts["catalogue"] = without_fingerprint(facts.get("catalogue"))
             settings = EngineSettings.from_dict(engine.get("settings", {}))
-            with one_sentence(self._target), fresh_folder(self._target) as fresh:
-                shape = (len(reader), reader.dimension)
-                write_base(fresh, _alive(reader), reader.schema, shape, facts, settings, progress)
-                put_in_place(fresh, self._target)
+            try:
+                with one_sentence(self._target), fresh_folder(self._target) as fresh:
+                    shape = (len(reader), reader.dimension)
+                    write_base(fresh, _alive(reader), reader.schema, shape, facts, settings, progress)
+                    put_in_place(fresh, self._target)
+            finally:  # what fails at the very end leaves the new base in place
                 self._file.close()
-            self._open()
+                self._open()
 
     def close(self) -> None:
         """Let another process write."""
@@ -154,6 +161,13 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def _open_for_writing(self) -> Iterator[None]:
+        with self._mutex:
+            if not self._file_lock.is_locked:
+                raise LensError(f"This writer of the index {self._target} is closed; open another one.")
+            yield
 
     def _base_rows(self, ids: list[str], old: dict[str, tuple[int | None, bool, int]]) -> list[int | None]:
         """The row of the base that each item takes away, if any."""
