@@ -1,7 +1,6 @@
 """A question to an index from the terminal, answered as a table and, where asked for, as a JSON file."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lens.errors import LensError
+from lens.bulk.whole import write_whole
+from lens.errors import LensError, at_home
 from lens.index import Reader, open_index
 from lens.index.facets import distinct
 from lens.search import Answer, Embedder, Query, Searcher
@@ -54,7 +54,7 @@ def searcher_of(config: Mapping[str, Any], question: Mapping[str, Any] | None = 
     """
     uri = tracking_uri(config["uri"])
     if config["index"] is not None:
-        folder = Path(config["index"]).expanduser()
+        folder = at_home(config["index"])
     else:
         folder = index_of(uri, find_run(uri, config["experiment"], config["run"]))
     with open_index(folder) as reader:
@@ -89,7 +89,7 @@ def question_of(config: Mapping[str, Any]) -> dict[str, Any]:
 def _read(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         return _json(text, "query=")
-    path = Path(text).expanduser()
+    path = at_home(text)
     if path.suffix.lower() == ".json":
         try:
             return _json(path.read_text(encoding="utf-8"), str(path))
@@ -179,12 +179,12 @@ def _print(answer: Answer, reader: Reader) -> None:
     console = wide_console()
     console.print(table)
     root = (reader.manifest.get("catalogue") or {}).get("root")
-    console.print(f"Paths start at {root}." if root else "", highlight=False)
+    console.print(f"Paths start at {root}." if root else "", highlight=False, markup=False)
 
 
 def wide_console() -> Console:
     """For tables that another program, or a file, may get: there no id is broken over two lines."""
-    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
+    return Console(soft_wrap=True, emoji=False, width=None if sys.stdout.isatty() else 10_000)
 
 
 def _tell_values(where: Mapping[str, Any], reader: Reader) -> None:
@@ -195,10 +195,8 @@ def _tell_values(where: Mapping[str, Any], reader: Reader) -> None:
 
 
 def _write(path: Path, answer: Answer) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     text = json.dumps(answer.to_dict(), indent=2, ensure_ascii=False) + "\n"
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise LensError(f"out={path} cannot be written: {error.strerror or error}.") from error

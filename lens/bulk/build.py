@@ -1,19 +1,21 @@
 """A new index from any number of images; stopped at any moment, it goes on where it was."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
 from lens.bulk.embedding import Changes, Embeds, How, Waiting, embed
-from lens.bulk.plan import DIGEST, STATE, check_there, plan
+from lens.bulk.plan import DIGEST, STATE, Plan, check_there, plan
 from lens.bulk.shards import Shards
 from lens.bulk.source import read
+from lens.bulk.whole import write_whole
 from lens.data.catalogue import Catalogue
 from lens.errors import LensError
 from lens.index import EngineSettings, save
@@ -51,21 +53,21 @@ def build_index(
     and source embeds only what is not there; one of another run, preprocessing or source begins anew.
 
     Raises:
-        LensError: `target` exists, another process builds it, or none of the images can be read.
+        LensError: `target` exists, also where it came meanwhile, another process builds it, or none of the images can
+            be read.
     """
     target = target.absolute()
     check_free(target)
     with alone(target):
         catalogue = read(source)
-        shards = _begun(target, source, made, tell)
-        known = shards.known()
+        shards, known = _begun(target, source, made, tell)
         todo = plan(catalogue, known)
         waiting = Waiting(catalogue, {}, shards.put, how.shard)
-        changes = embed(todo, embedder, waiting, how)
+        changes = embed(todo, embedder, waiting, how, _stored(shards, catalogue, todo))
         waiting.flush()
-        changes.kept += len(
-            todo.described
-        )  # shards hold no descriptions: the catalogue's are taken at the end
+        # Shards hold no descriptions: the catalogue's are taken at the end.
+        changes.kept += len(todo.described) + changes.described
+        changes.described = 0
         if changes.unreadable:
             check_there(catalogue)
         unreadable = {path for path, _ in changes.unreadable}
@@ -74,21 +76,39 @@ def build_index(
                 f"None of the {len(catalogue)} images of {catalogue.name} could be read, e.g. "
                 f"{': '.join(changes.unreadable[0])}."
             )
-        _finish(target, catalogue, shards, unreadable, source, made, engine, how.progress)
         list_unreadable(target, changes.unreadable)
+        # After the list: once there is an index, no call goes on here.
+        _finish(target, catalogue, shards, unreadable, source, made, engine)
         shards.remove()
     return changes
 
 
-def _begun(target: Path, source: Mapping[str, Any], made: Made, tell: Tell) -> Shards:
-    about = {"run": made.run_id, "preprocessing": made.preprocessing, "data": dict(source)}
+def _begun(target: Path, source: Mapping[str, Any], made: Made, tell: Tell) -> tuple[Shards, pd.DataFrame]:
+    """The shards, and what they hold already."""
+    about = {
+        "run": made.run_id,
+        "training": made.model.get("weights"),  # of the run, which may have gone on since
+        "preprocessing": made.preprocessing,
+        "data": dict(source),
+    }
     shards = Shards(being_built(target), about, made.dimension)
     other = shards.begin()
+    known = shards.known()
     if other:
         tell(f"What was begun for {target} is of another {' and '.join(other)}, so it is begun anew.")
-    elif done := len(shards.known()):
+    elif done := len(known):
         tell(f"Going on: {done} images for {target} are embedded already.")
-    return shards
+    return shards, known
+
+
+def _stored(shards: Shards, catalogue: Catalogue, todo: Plan) -> Callable[[Sequence[int]], np.ndarray] | None:
+    """Vectors of the rows whose bytes may be those that a shard knows, though they are no files, or touched ones."""
+    ids = catalogue.table["item_id"]
+    held = pd.Index(ids.iloc[[look.row for look in todo.looks if look.known]])
+    if held.empty:
+        return None
+    vectors = shards.gather(held)
+    return lambda rows: np.asarray(vectors[held.get_indexer(ids.iloc[list(rows)])])
 
 
 def _finish(
@@ -99,7 +119,6 @@ def _finish(
     source: Mapping[str, Any],
     made: Made,
     engine: EngineSettings,
-    progress: bool,
 ) -> None:
     """The index of all rows that the shards hold, in the order of the catalogue."""
     known = shards.known().set_index("item_id")
@@ -118,6 +137,7 @@ def _finish(
         run_id=made.run_id,
         bands=made.bands,
         engine=engine,
+        only_new=True,  # hours have passed since its place was looked at
     )
 
 
@@ -145,14 +165,22 @@ def being_built(target: Path) -> Path:
 
 
 def list_unreadable(folder: Path, unreadable: list[tuple[str, str]]) -> Path | None:
-    """Write NAME-unreadable.csv beside an index, path and reason; remove an older one where all could be read."""
+    """Write NAME-unreadable.csv beside an index, path and reason; remove an older one where all could be read.
+
+    Raises LensError where that is impossible.
+    """
     path = unreadable_list(folder)
-    if not unreadable:
-        path.unlink(missing_ok=True)
-        return None
-    partial = path.with_name(f".{path.name}.partial")
-    pd.DataFrame(unreadable, columns=["path", "reason"]).to_csv(partial, index=False)
-    os.replace(partial, path)
+    table = pd.DataFrame(unreadable, columns=["path", "reason"])
+    try:
+        if not unreadable:
+            path.unlink(missing_ok=True)
+            return None
+        write_whole(path, lambda partial: table.to_csv(partial, index=False))
+    except OSError as error:
+        raise LensError(
+            f"{path}, the list of the images that cannot be read, cannot be written: {error.strerror or error}; mend "
+            "that and start the same command again, it goes on where it stopped."
+        ) from error
     return path
 
 

@@ -97,8 +97,8 @@ def embed(
     """Look at the images of a plan and hand what is to be stored to `waiting`, without the rest of its last shard.
 
     Args:
-        stored: vectors float32 [n, D] that the index holds for rows whose bytes are as they were; without it every
-            image that is looked at is embedded.
+        stored: vectors float32 [n, D] that are held for rows whose bytes are as they were; without it every image that
+            is looked at is embedded.
     """
     looks = todo.looks if stored else [Look(look.row) for look in todo.looks]
     catalogue, changes = waiting.catalogue, Changes(kept=todo.kept)

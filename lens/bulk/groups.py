@@ -1,18 +1,19 @@
 """Groups from the terminal: learn one from a few example images, and ask of images whether they are one of it."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
 from lens.bulk.ask import searcher_of, wide_console
+from lens.bulk.whole import write_whole
 from lens.data.sources import IMAGE_SUFFIXES
-from lens.errors import LensError
+from lens.errors import LensError, at_home
 from lens.search import Embedder, load_group, save_group
 from lens.search.groups import MOST_EXAMPLES
 
@@ -25,7 +26,7 @@ def learn(config: dict[str, Any]) -> None:
     paths = images_of(config["examples"], "examples")
     if len(paths) > MOST_EXAMPLES:
         raise LensError(f"examples= names {len(paths)} images; a group has 1 to {MOST_EXAMPLES}.")
-    target = Path(config["group"]).expanduser()
+    target = at_home(config["group"])
     with searcher_of(config) as searcher:
         group = searcher.group(target.stem, [str(path) for path in paths])
     save_group(group, target)
@@ -83,7 +84,7 @@ def images_of(given: str | list[str], key: str) -> list[Path]:
     several = [given] if isinstance(given, str) else given
     paths: list[Path] = []
     for name in several:
-        path = Path(name).expanduser()
+        path = at_home(name)
         if path.is_dir():
             inside = sorted(path.rglob("*"))
             paths += [
@@ -100,11 +101,12 @@ def images_of(given: str | list[str], key: str) -> list[Path]:
 
 def _print(name: str, threshold: float, lines: list[dict[str, Any]]) -> None:
     inside = sum(line["in group"] == "yes" for line in lines)
-    table = Table(title=f"{inside} of {len(lines)} images are of the group {name!r}", box=box.SIMPLE_HEAD)
+    title = f"{inside} of {len(lines)} images are of the group {name!r}"
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD)
     for heading in lines[0]:
         table.add_column(heading, overflow="fold")
     for line in sorted(lines, key=lambda one: -one["cosine"])[:_SHOWN]:
-        table.add_row(*(str(value) for value in line.values()))
+        table.add_row(*(escape(str(value)) for value in line.values()))
     if len(lines) > _SHOWN:
         table.caption = f"and {len(lines) - _SHOWN} more; out=FILE.csv writes all"
     console = wide_console()
@@ -116,12 +118,13 @@ def _print(name: str, threshold: float, lines: list[dict[str, Any]]) -> None:
 
 
 def _write(path: Path, lines: list[dict[str, Any]]) -> None:
-    fresh = path.with_name(f".{path.name}.partial")
-    try:
-        with fresh.open("w", newline="", encoding="utf-8") as file:
+    def write(partial: Path) -> None:
+        with partial.open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, list(lines[0]))
             table.writeheader()
             table.writerows(lines)
-        os.replace(fresh, path)
+
+    try:
+        write_whole(path, write)
     except OSError as error:
         raise LensError(f"out={path} cannot be written: {error.strerror or error}.") from error

@@ -19,7 +19,7 @@ STATE, DIGEST = "file_state", "file_sha256"
 class Plan:
     """Row numbers are the catalogue's.
 
-    looks: images that are new, or whose file is another than it was; new: the rows among them that the index lacks.
+    looks: images that are new, or whose file or its path is another than it was; new: those that the index lacks.
     described: rows whose image is as it was, but not what is said of them; kept: how many are wholly as they were.
     gone: ids of the index that the catalogue no longer has. differs: bool [rows], the index says something else of it.
     """
@@ -42,11 +42,12 @@ def plan(catalogue: Catalogue, known: pd.DataFrame) -> Plan:
     place = known.index.get_indexer(pd.Index(ids))  # -1 where the index lacks it
     was = [known[name].to_numpy() if name in known else np.full(len(known), "") for name in (STATE, DIGEST)]
     states = _states(catalogue)
+    moved = _moved(catalogue.table, known, place)
     differs = _described_anew(catalogue.table, known, place)
     looks, described, kept = [], [], 0
     for row, at in enumerate(place):
         state, digest = (_text(values[at]) for values in was) if at >= 0 else ("", "")
-        if not digest or not states[row] or state != states[row]:
+        if not digest or not states[row] or state != states[row] or moved[row]:
             looks.append(Look(row, digest))
         elif differs[row]:
             described.append(row)
@@ -92,6 +93,15 @@ def check_there(catalogue: Catalogue) -> None:
             f"The images below {opener.root} went away while they were read. What was embedded is kept and nothing was "
             "dropped: bring them back and start the same command again."
         )
+
+
+def _moved(table: pd.DataFrame, known: pd.DataFrame, place: np.ndarray) -> np.ndarray:
+    """bool [rows]: the index has the item at another path, so that an equal size and time say nothing of its file."""
+    moved = np.zeros(len(table), dtype=bool)
+    if "path" in known:
+        here = np.flatnonzero(place >= 0)
+        moved[here] = known["path"].to_numpy()[place[here]] != table["path"].to_numpy()[here]
+    return moved
 
 
 def _described_anew(table: pd.DataFrame, known: pd.DataFrame, place: np.ndarray) -> np.ndarray:

@@ -1,13 +1,12 @@
 """Where an index's items come from, remembered in its manifest so that it can be brought up to date without asking."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lens.config import build
 from lens.config.schema import reader_fields
 from lens.data.catalogue import Catalogue, with_captions
-from lens.errors import LensError
+from lens.errors import LensError, at_home
 
 _PLACES = ("root", "path")
 _OWN = tuple(f"lens.data.sources.read_{kind}" for kind in ("folder", "manifest", "fashion_mnist", "rendered"))
@@ -26,7 +25,7 @@ def source_of(node: Mapping[str, Any]) -> dict[str, Any]:
     settings = {key: value for key, value in node.items() if key in fields.hints}
     for key in _PLACES:
         if settings.get(key) is not None:
-            settings[key] = str(Path(settings[key]).expanduser().absolute())
+            settings[key] = str(at_home(settings[key]).absolute())
     return {"reader": node["_reader_"], **settings}
 
 

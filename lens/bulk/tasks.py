@@ -13,8 +13,9 @@ from lens.bulk.build import Made, build_index, check_free, unreadable_list
 from lens.bulk.embedding import Changes, How
 from lens.bulk.source import source_of
 from lens.bulk.update import update_index, waiting_changes
-from lens.errors import LensError
-from lens.index import EngineSettings, Expected, load, open_index, write
+from lens.errors import LensError, at_home
+from lens.index import EngineSettings, load, open_index, write
+from lens.search.embedder import expected_of
 from lens.tracking import download, find_run, run_config, tracking_uri
 from lens.trained import embedder_of
 
@@ -23,7 +24,7 @@ _SHOWN = 5
 
 def build(config: dict[str, Any]) -> None:
     """run=, data= and out=: a new index. Raises LensError, see `build_index`."""
-    target, settings = Path(config["out"]).expanduser(), how(config)
+    target, settings = at_home(config["out"]), how(config)
     check_free(target)
     engine = EngineSettings.from_dict(config["engine"])
     source = source_of(config["data"])
@@ -39,7 +40,7 @@ def build(config: dict[str, Any]) -> None:
 
 def update(config: dict[str, Any]) -> None:
     """update=: an index as its images are now. Raises LensError, see `update_index`."""
-    folder, settings = Path(config["update"]).expanduser(), how(config)
+    folder, settings = at_home(config["update"]), how(config)
     source = source_of(config["data"]) if config.get("data") else None
     with open_index(folder) as reader:
         manifest = reader.manifest
@@ -51,8 +52,7 @@ def update(config: dict[str, Any]) -> None:
     else:
         raise LensError(f"{folder} names no run; give run=RUN_ID, the run whose model embedded it.")
     embedder = embedder_of(uri, run_id)
-    expected = Expected(run_id=run_id, dimension=embedder.dimension, preprocessing=embedder.preprocessing)
-    expected.check(manifest, folder)
+    expected_of(embedder).check(manifest, folder)
     changes = update_index(folder, source, embedder, settings)
     print(
         f"{folder}: {changes.new} new, {changes.changed} changed, {changes.described} with other data, "
@@ -63,7 +63,7 @@ def update(config: dict[str, Any]) -> None:
 
 def compact(config: dict[str, Any]) -> None:
     """compact=: the changes folded into the files. Raises LensError where it is no index, or another process writes."""
-    folder = Path(config["compact"]).expanduser()
+    folder = at_home(config["compact"])
     open_index(folder).close()  # before the writer leaves a lock beside what is no index
     with write(folder) as writer:
         writer.compact()
@@ -72,7 +72,7 @@ def compact(config: dict[str, Any]) -> None:
 
 def verify(config: dict[str, Any]) -> None:
     """verify=: every byte checked, and what the index holds. Raises LensError naming what is wrong."""
-    folder = Path(config["verify"]).expanduser()
+    folder = at_home(config["verify"])
     index = load(folder, verify=True)
     manifest = index.manifest
     added, lost, _ = waiting_changes(folder)
@@ -94,7 +94,7 @@ def verify(config: dict[str, Any]) -> None:
     }
     for name, value in rows.items():
         table.add_row(name, value)
-    Console(soft_wrap=True).print(table)
+    Console(soft_wrap=True, markup=False, emoji=False).print(table)  # names and paths as they are
 
 
 def made_by(uri: str, run_id: str, embedder: Any) -> Made:
@@ -109,7 +109,12 @@ def made_by(uri: str, run_id: str, embedder: Any) -> Made:
     except LensError:  # a run may have exported nothing
         manifest = {}
     return Made(
-        model={"name": trained.get("model_name"), "target": part["_target_"], "config": part},
+        model={
+            "name": trained.get("model_name"),
+            "target": part["_target_"],
+            "config": part,
+            "weights": embedder.weights,
+        },
         preprocessing=embedder.preprocessing,
         run_id=run_id,
         dimension=embedder.dimension,

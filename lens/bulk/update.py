@@ -41,7 +41,8 @@ def update_index(
         LensError: another process changes the index, its images are not to be found, or nothing of it would be left.
     """
     folder = folder.absolute()
-    with alone(folder), open_index(folder) as reader, write(folder) as writer:
+    # The writer first: what another one does before is seen, and none can do anything after.
+    with alone(folder), write(folder) as writer, open_index(folder) as reader:
         shutil.rmtree(being_built(folder), ignore_errors=True)  # of no use to an index that is whole
         catalogue = read(remembered(reader.manifest) if source is None else source)
         update = _Update(folder, catalogue, reader, writer, how, tell)

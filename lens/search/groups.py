@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lens.errors import LensError
+from lens.errors import LensError, at_home
+from lens.index.exchange import sync
 
 MOST_EXAMPLES = 20
 NEGATIVES = 1000  # items of the index that a probe is trained against
@@ -123,7 +124,7 @@ def _probe(
 
 def save_group(group: Group, path: str | Path) -> Path:
     """Write a group as one JSON file, whole or not at all. Raises LensError where that is impossible."""
-    target = Path(path).expanduser()
+    target = at_home(path)
     values: dict[str, Any] = {"format_version": FORMAT_VERSION, **vars(group)}
     for name in ("prototype", "coefficients"):
         values[name] = None if values[name] is None else values[name].tolist()
@@ -135,6 +136,7 @@ def save_group(group: Group, path: str | Path) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, target)
+        sync(target.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise LensError(f"The group cannot be written to {target}: {error.strerror or error}.") from error
@@ -143,7 +145,7 @@ def save_group(group: Group, path: str | Path) -> Path:
 
 def load_group(path: str | Path) -> Group:
     """Read what `save_group` wrote. Raises LensError where the file is missing, damaged or of another format."""
-    place = Path(path).expanduser()
+    place = at_home(path)
     try:
         values = json.loads(place.read_text(encoding="utf-8"))
         if values.pop("format_version") != FORMAT_VERSION:

@@ -10,6 +10,8 @@ from PIL import Image
 
 from lens.bulk.build import Made, build_index
 from lens.bulk.embedding import Changes, How
+from lens.data.catalogue import Catalogue
+from lens.data.sources import ArrayOpener, _table
 from lens.index import EngineSettings
 from lens.search.embedder import Embedder
 
@@ -44,6 +46,19 @@ class TakingAway:
         return self.embedder.batch(images)
 
 
+class Putting:
+    """An embedder in whose first batch somebody moves an index to where another is to be."""
+
+    def __init__(self, embedder: Embedder, index: Path, target: Path) -> None:
+        self.embedder, self.index, self.target = embedder, index, target
+        self.image_size = embedder.image_size
+
+    def batch(self, images: torch.Tensor) -> np.ndarray:
+        if self.index.exists():
+            self.index.rename(self.target)
+        return self.embedder.batch(images)
+
+
 def embedder(size: int = SIZE, seed: int = 0) -> Embedder:
     from lens.models.resnet import TripletResNet
 
@@ -65,6 +80,13 @@ def pictures(root: Path, count: int, kinds: int = 3, seed: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 256, (24, 20, 3), dtype=np.uint8)).save(path)
     return root
+
+
+def arrays(count: int) -> Catalogue:
+    """Pictures that are no files."""
+    images = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
+    table = _table({"path": [f"test/{number}" for number in range(count)], "category": ["shirt"] * count})
+    return Catalogue(table, ArrayOpener(images), "arrays")
 
 
 def folder_source(root: Path) -> dict[str, Any]:

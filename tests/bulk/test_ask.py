@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lens.bulk.ask import _write, fitting
-from lens.errors import LensError
+from lens.bulk.ask import _print, _write, fitting, question_of
+from lens.bulk.tasks import verify
+from lens.errors import LensError, at_home
 from lens.index import Reader, open_index, save
 from lens.search import Query, Searcher
 
@@ -51,6 +52,34 @@ def test_a_condition_written_as_text_finds_texts_numbers_and_truths(
 def test_a_word_asked_of_numbers_is_still_refused(reader: Reader) -> None:
     with pytest.raises(LensError, match="price"):
         reader.search(np.ones((1, 3), np.float32), k=1, where=fitting({"price": "cheap"}, reader))
+
+
+def test_a_file_may_begin_with_a_tilde_that_is_nobodys_home() -> None:
+    nothing = dict.fromkeys(("text", "item", "group", "where"))
+    question = question_of({**nothing, "query": "~photo.jpg", "k": 10})
+    assert question["terms"] == [{"image": "~photo.jpg"}]
+    assert at_home("~/photo.jpg") == Path.home() / "photo.jpg"
+
+
+def test_brackets_and_colons_are_shown_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "IMG [edited] :shoe: [/b].jpg"
+    items = pd.DataFrame({key: [name] for key in ("item_id", "path", "category", "product_id")})
+    items = items.assign(split="", role="", captions=[[]])
+    facts = {"name": "folder", "root": "/shop [/old]"}
+    save(
+        tmp_path / "index [/b]", np.eye(1, 3, dtype=np.float32), items, preprocessing={"mode [x]": "[/y]"},
+        model={"name": "none", "target": "", "config": {}}, run_id=None, catalogue=facts,
+    )  # fmt: skip
+    with open_index(tmp_path / "index [/b]") as reader:
+        query = Query.from_dict({"terms": [{"item": name}], "keep_items": True})
+        _print(Searcher(None, reader).search(query), reader)
+    said = capsys.readouterr().out
+    assert name in said and "Paths start at /shop [/old]." in said
+    verify({"verify": str(tmp_path / "index [/b]")})
+    said = " ".join(capsys.readouterr().out.split())
+    assert "index [/b] is whole" in said and "mode [x] [/y]" in said and "/shop [/old]" in said
 
 
 def test_an_answer_that_cannot_be_written_is_one_sentence(reader: Reader, tmp_path: Path) -> None:

@@ -12,7 +12,17 @@ from lens.bulk.plan import DIGEST, STATE
 from lens.data.sources import read_folder
 from lens.errors import LensError
 from lens.index import load
-from tests.bulk.made import SIZE, Counting, TakingAway, build, embedder, folder_source, made, pictures
+from tests.bulk.made import (
+    SIZE,
+    Counting,
+    Putting,
+    TakingAway,
+    build,
+    embedder,
+    folder_source,
+    made,
+    pictures,
+)
 
 pytestmark = pytest.mark.usefixtures("quiet_lightning")
 
@@ -87,6 +97,18 @@ def test_another_run_or_size_begins_anew_and_says_so(tmp_path: Path) -> None:
     assert larger.seen == 21 and "preprocessing" in said[1]
 
 
+def test_another_training_of_the_run_begins_anew_and_says_so(tmp_path: Path) -> None:
+    root, said = pictures(tmp_path / "shop", 21), []
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "index", root, Counting(embedder(), 17))
+    resumed = Counting(embedder(seed=1))
+    new = made(resumed)
+    new.model["weights"] = "another digest"
+    build(tmp_path / "index", root, resumed, tell=said.append, made=new)
+    assert resumed.seen == 21 and "another training" in said[0]
+    assert load(tmp_path / "index").manifest["model"]["weights"] == "another digest"
+
+
 def test_unreadable_images_are_listed_and_left_out(tmp_path: Path) -> None:
     root = pictures(tmp_path / "shop", 9)
     (root / "kind0" / "0000.png").write_bytes(b"no image")
@@ -124,6 +146,31 @@ def test_images_that_go_away_meanwhile_make_no_part_of_an_index(tmp_path: Path) 
     (tmp_path / "away").rename(root)
     assert build(tmp_path / "index", root, embedder()).kept == 8
     assert len(load(tmp_path / "index").items) == 24
+
+
+def test_an_index_that_comes_to_its_place_meanwhile_stays(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "shop", 9)
+    build(tmp_path / "other", pictures(tmp_path / "few", 3), embedder())
+    with pytest.raises(LensError, match="index"):
+        build(tmp_path / "index", root, Putting(embedder(), tmp_path / "other", tmp_path / "index"))
+    assert len(load(tmp_path / "index").items) == 3
+    (tmp_path / "index").rename(tmp_path / "other")
+    assert build(tmp_path / "index", root, embedder()).kept == 9
+    assert len(load(tmp_path / "index").items) == 9
+
+
+def test_a_list_that_cannot_be_written_is_one_sentence_before_there_is_an_index(tmp_path: Path) -> None:
+    root, unreadable = pictures(tmp_path / "shop", 9), tmp_path / "index-unreadable.csv"
+    (root / "kind0" / "0000.png").write_bytes(b"no image")
+    unreadable.mkdir()
+    with pytest.raises(
+        LensError, match=r"index-unreadable\.csv, the list .* cannot be written: Is a directory"
+    ):
+        build(tmp_path / "index", root, embedder())
+    assert not (tmp_path / "index").exists()
+    unreadable.rmdir()
+    assert build(tmp_path / "index", root, embedder()).kept == 8
+    assert list(pd.read_csv(unreadable)["path"]) == ["kind0/0000.png"]
 
 
 def test_a_place_that_takes_no_file_is_one_sentence(tmp_path: Path) -> None:

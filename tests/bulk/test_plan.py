@@ -1,5 +1,6 @@
 """What an update has to do, against a slow comparison of every item with every field."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lens.bulk.pieces import file_state
+from lens.bulk.pieces import Look, file_state
 from lens.bulk.plan import DIGEST, STATE, items_of, plan, sides_of
 from lens.data.catalogue import COLUMNS, Catalogue, FileOpener
 
@@ -98,6 +99,21 @@ def test_a_column_that_comes_or_goes_is_a_change_where_it_says_something(folder:
     known["colour"] = ["red", None]
     known["season"] = [None, "Fall"]
     assert plan(catalogue, known).described == [1]
+
+
+def test_items_that_swap_their_files_are_looked_at_though_size_and_time_are_equal(tmp_path: Path) -> None:
+    rows = [item("0"), item("1"), item("2")]
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(bytes([number]))
+        os.utime(tmp_path / f"{number}.png", ns=(1, 1))
+    before = catalogue_of(tmp_path, rows)
+    known = before.table.assign(**{STATE: file_state(tmp_path / "0.png"), DIGEST: ["d0", "d1", "d2"]})
+    assert plan(before, known).kept == 3
+    now = catalogue_of(tmp_path, [rows[0] | {"path": "1.png"}, rows[1] | {"path": "0.png"}, rows[2]])
+    found = plan(now, known)
+    assert found.looks == [Look(0, "d0"), Look(1, "d1")]
+    assert (found.new, found.kept, found.gone) == (frozenset(), 1, [])
+    assert plan(now, known.drop(columns="path")).looks == []  # nothing says where it was
 
 
 def test_lists_of_captions_compare_whatever_holds_them(folder: Path) -> None:

@@ -14,7 +14,7 @@ from lens.bulk.embedding import Changes, How
 from lens.bulk.source import remembered
 from lens.bulk.update import update_index, waiting_changes
 from lens.errors import LensError
-from lens.index import load, open_index, save
+from lens.index import Writer, load, open_index, save, write
 from tests.bulk.made import Counting, TakingAway, build, embedder, pictures
 
 pytestmark = pytest.mark.usefixtures("quiet_lightning")
@@ -134,6 +134,38 @@ def test_a_stopped_update_goes_on_where_it_was(place: Path, stop_after: int) -> 
     assert update(place, resumed).dropped == 1
     assert resumed.seen == 12 - stopped.seen // 4 * 4
     same_as_new(place)
+
+
+def test_items_that_swap_their_files_swap_their_vectors(tmp_path: Path) -> None:
+    for name, colour in (("red.bmp", "red"), ("blue.bmp", "blue")):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / name)
+        os.utime(tmp_path / name, ns=(1, 1))  # as cp -p leaves it, and of one size
+    source = {
+        "reader": "lens.data.sources.read_manifest", "path": str(tmp_path / "two.csv"), "root": str(tmp_path),
+    }  # fmt: skip
+    frame = pd.DataFrame({"path": ["red.bmp", "blue.bmp"], "item_id": ["a", "b"], "category": "boot"})
+    frame.to_csv(tmp_path / "two.csv", index=False)
+    build(tmp_path / "index", source, embedder())
+    with open_index(tmp_path / "index") as reader:
+        red, blue = reader.vectors(reader.find(["a", "b"]))
+    assert np.abs(red - blue).max() > 1e-3
+    frame.assign(item_id=["b", "a"]).to_csv(tmp_path / "two.csv", index=False)
+    assert counts(update(tmp_path, None, source)) == (0, 2, 0, 0, 0)
+    with open_index(tmp_path / "index") as reader:
+        assert np.abs(reader.vectors(reader.find(["a", "b"])) - [blue, red]).max() < 1e-5
+
+
+def test_what_another_writer_did_just_before_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = "kind0/0000.png"
+
+    def write_after_another(folder: Path) -> Writer:
+        with write(folder) as other:
+            other.delete([gone])
+        return write(folder)
+
+    (place / "shop" / gone).unlink()
+    monkeypatch.setattr("lens.bulk.update.write", write_after_another)
+    assert counts(update(place)) == (0, 0, 0, 0, 39)
 
 
 def test_many_changes_are_folded_in(place: Path) -> None:
