@@ -52,7 +52,7 @@ class ExportIndex(pl.Callback):
             self.folder,
             vectors,
             items,
-            model=self.model,
+            model=self.model | {"weights": embedder.weights},
             preprocessing=embedder.preprocessing,
             catalogue=catalogue,
             run_id=self.run_id,

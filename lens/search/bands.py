@@ -107,6 +107,8 @@ def make_bands(
     both = (gallery[captioned] - image_mean) + (written - text_mean)
     length = np.linalg.norm(both, axis=1, keepdims=True)
     keep = length[:, 0] > 1e-6
+    if not keep.any():  # a model that has collapsed
+        return bands
     mixed = (both[keep] / length[keep]).astype(np.float32)
     asked = labels[captioned[keep]]
     words = f"{relevance}, measured on {len(mixed)} images of {where} with a caption of theirs, both counting alike"

@@ -1,7 +1,9 @@
 """A trained model together with the preprocessing that its index demands."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor
 from lens.data.images import ImageSource, fit_square, load_rgb
 from lens.data.pictures import as_tensor
 from lens.errors import LensError
+from lens.index import Expected
 
 BATCH = 64  # pictures or texts in one pass
 
@@ -24,6 +27,16 @@ def preprocessing(image_size: int) -> dict[str, Any]:
 def takes_texts(model: Any) -> bool:
     """Whether a model reads; one of several may have the method and still no member that counts and reads."""
     return bool(getattr(model, "takes_texts", hasattr(model, "embed_texts")))
+
+
+def expected_of(embedder: "Embedder") -> Expected:
+    """What an index has to be made by for this embedder to ask it, or to add to it."""
+    return Expected(
+        run_id=embedder.run_id,
+        dimension=embedder.dimension,
+        preprocessing=embedder.preprocessing,
+        weights=lambda: embedder.weights,
+    )
 
 
 class Embedder:
@@ -56,6 +69,18 @@ class Embedder:
         self.preprocessing = preprocessing(image_size)
         self.precision = precision
         self._device = next((part.device for part in model.parameters()), torch.device("cpu"))
+
+    @cached_property
+    def weights(self) -> str:
+        """A digest of the model's weights: that of a run changes when it is resumed."""
+        total = hashlib.sha256()
+        for name, value in sorted(self.model.state_dict().items()):
+            same = (
+                value.float() if value.is_floating_point() else value
+            )  # trained in half precision, loaded in whole
+            total.update(f"{name} {list(value.shape)};".encode())
+            total.update(same.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return total.hexdigest()
 
     def open(self, source: ImageSource) -> Image.Image:
         """An image file (path, bytes or open file) as the index opened its own. Raises LensError, see `load_rgb`."""

@@ -12,16 +12,16 @@ from PIL import Image
 
 from lens.data.images import ImageSource
 from lens.errors import LensError
-from lens.index import Expected, Reader
+from lens.index import Reader
 from lens.metrics.calibration import shown_score
 from lens.search.bands import Band, Modality, read_bands
-from lens.search.embedder import Embedder
+from lens.search.embedder import Embedder, expected_of
 from lens.search.expansion import expand
 from lens.search.groups import NEGATIVES, Group, learn
 from lens.search.query import Query
 from lens.search.reranking import k_reciprocal
 
-CANDIDATES = 100  # at least so many are re-ranked
+CANDIDATES, MOST_RERANKED = 100, 2000  # at least and at most so many are re-ranked, each compared with each
 Vector = npt.NDArray[np.float32]
 
 
@@ -81,7 +81,8 @@ class Searcher:
         embedder: may be None; then only items and groups can be asked for.
         reader: of the index.
 
-    Raises LensError where the index is of another run, dimension or preparation of images.
+    Raises LensError where the index is of another run, dimension or preparation of images, or of the run's weights
+    before it was trained on.
     """
 
     def __init__(self, embedder: Embedder | None, reader: Reader) -> None:
@@ -90,9 +91,7 @@ class Searcher:
         self.run_id: str | None = reader.manifest.get("run_id")
         self.name: str = reader.manifest["model"]["name"]
         if embedder is not None:
-            Expected(
-                run_id=embedder.run_id, dimension=embedder.dimension, preprocessing=embedder.preprocessing
-            ).check(reader.manifest, reader.folder)
+            expected_of(embedder).check(reader.manifest, reader.folder)
 
     def search(self, query: Query) -> Answer:
         """Put a query to the index. Raises LensError for what it cannot be asked."""
@@ -161,7 +160,9 @@ class Searcher:
                 cosines = self.reader.vectors(rows) @ vector
         if query.rerank and len(rows):
             with clock.stage("rerank"):
-                order = np.argsort(k_reciprocal(searched, self.reader.vectors(rows)), kind="stable")
+                near = self.reader.vectors(rows[:MOST_RERANKED])
+                order = np.argsort(k_reciprocal(searched, near), kind="stable")
+                order = np.concatenate([order, np.arange(len(near), len(rows))])
                 rows, cosines = rows[order], cosines[order]
         return Ranked(rows[:k], cosines[:k], searched)
 

@@ -55,6 +55,12 @@ def test_texts_that_say_nothing_reach_no_high_band() -> None:
     assert read_bands({"bands": made}).band(0.99, "text") != "high"
 
 
+def test_a_model_that_has_collapsed_has_no_bands_of_mixed_queries() -> None:
+    vectors = np.full((40, 16), 0.25, np.float32)
+    made = make_bands(vectors, items(np.arange(40) % 4), lambda texts: vectors[: len(texts)])
+    assert set(made) == {"image", "text"}
+
+
 def test_image_bands_are_fixed_and_say_what_they_are_worth() -> None:
     vectors, labels, _ = clusters(0.05)
     made = make_bands(vectors, items(labels))

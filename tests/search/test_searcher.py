@@ -1,5 +1,6 @@
 """Queries put to real models and real indices."""
 
+import copy
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lens.errors import LensError
-from lens.index import open_index, write
-from lens.search import Group, Query, Searcher, Term, learn, load_group, save_group, search_several
+from lens.index import load, open_index, save, write
+from lens.search import Embedder, Group, Query, Searcher, Term, learn, load_group, save_group, search_several
 from tests.search.conftest import Shop, unit
 
 WEIGHT = st.floats(-2, 2).filter(lambda weight: abs(weight) > 0.05)
@@ -30,6 +32,29 @@ def test_an_indexed_photograph_finds_itself_first(shop: Shop) -> None:
             vectors = searcher.reader.vectors(searcher.reader.find([one.item_id for one in answer.results]))
             assert [one.cosine for one in answer.results] == pytest.approx(vectors @ vectors[0], abs=1e-4)
             assert {"decode", "embed", "search", "items"} <= answer.seconds.keys()
+
+
+def test_an_index_of_the_runs_weights_before_it_was_trained_on_is_refused(shop: Shop, tmp_path: Path) -> None:
+    embedder, index = shop.searchers["resnet"].embedder, load(shop.folders["resnet"])
+    for weights, fits in ((embedder.weights, True), ("0" * 64, False)):
+        about = index.manifest["model"] | {"weights": weights}
+        facts = {"run_id": embedder.run_id, "preprocessing": embedder.preprocessing}
+        reader = open_index(save(tmp_path / str(fits), index.vectors, index.items, model=about, **facts))
+        if fits:
+            Searcher(embedder, reader)
+        else:
+            with pytest.raises(LensError, match="other weights than the checkpoint of run run-resnet has"):
+                Searcher(embedder, reader)
+
+
+def test_weights_are_the_same_however_exactly_they_are_held(shop: Shop) -> None:
+    def weights(model: torch.nn.Module) -> str:
+        return Embedder(model, 32, name="resnet").weights
+
+    model = shop.searchers["resnet"].embedder.model
+    half = copy.deepcopy(model).bfloat16()
+    assert weights(half) == weights(copy.deepcopy(half).float()) != weights(model)
+    assert weights(copy.deepcopy(model)) == weights(model)
 
 
 def test_a_named_item_is_left_out_unless_it_is_kept(shop: Shop) -> None:
@@ -101,6 +126,14 @@ def test_conditions_lose_nothing(shop: Shop) -> None:
         Query((Term(item=table["item_id"][0]),), {"category": category}, 50, keep_items=True)
     )
     assert len(answer.results) == there and {one.item["category"] for one in answer.results} == {category}
+
+
+def test_of_very_many_only_the_first_are_re_ranked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = Query((Term(item=shop.catalogue.table["item_id"][3]),), k=60)
+    plain = [one.item_id for one in shop.searchers["resnet"].search(query).results]
+    monkeypatch.setattr("lens.search.searcher.MOST_RERANKED", 20)
+    again = [one.item_id for one in shop.searchers["resnet"].search(replace(query, rerank=True)).results]
+    assert again[20:] == plain[20:] and again != plain and set(again) == set(plain)
 
 
 def test_expansion_and_re_ranking_answer_with_true_cosines(shop: Shop) -> None:

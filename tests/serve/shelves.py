@@ -59,13 +59,14 @@ class Copied:
         self.own = ROOT / "runs" / self.run_id / "index"
         self._write(None)
 
-    def _write(self, vectors: Any) -> None:
+    def _write(self, vectors: Any, weights: str | None = None) -> None:
         index = load(self.place / "index")
         about = read_manifest(self.place / "index")[0]
         shutil.rmtree(self.place / "index")
         vectors = index.vectors if vectors is None else vectors
+        model = about["model"] | ({"weights": weights} if weights else {})
         save(
-            self.place / "index", vectors, index.items, model=about["model"], run_id=self.run_id,
+            self.place / "index", vectors, index.items, model=model, run_id=self.run_id,
             preprocessing=about["preprocessing"], catalogue=about["catalogue"], bands=about["bands"],
         )  # fmt: skip
         if self.local:
@@ -90,7 +91,8 @@ class Copied:
         index = load(self.place / "index")
         embedder = Embedder(model, config["data"]["image_size"], name=self.model)
         root = Path(index.manifest["catalogue"]["root"])
-        self._write(embedder.images([embedder.open(root / path) for path in index.items["path"]]))
+        vectors = embedder.images([embedder.open(root / path) for path in index.items["path"]])
+        self._write(vectors, embedder.weights)
 
     @property
     def checkpoint(self) -> Path:
