@@ -247,6 +247,7 @@ def test_a_query_without_direction_is_refused(value: float) -> None:
         Engine(unit(20, 8)).search(queries, 3)
 
 
+@pytest.mark.slow
 def test_a_library_that_changes_faiss_changes_nothing_here(tmp_path: Path) -> None:
     np.save(tmp_path / "vectors.npy", clustered(2000, 16, 0))
     program = """

@@ -222,6 +222,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_the_old_or_the_new_index(tmp_path: Path) -> None:
     place = write(tmp_path / "index", count=200)
     pace = np.random.default_rng(0)

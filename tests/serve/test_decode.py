@@ -121,6 +121,7 @@ def test_only_the_picture_of_a_killed_process_is_refused() -> None:
         assert decoders.square(SMALL, 64).size == (64, 64)
 
 
+@pytest.mark.slow
 def test_who_waits_for_a_stopped_process_is_told_that_the_service_is_busy() -> None:
     with opened(1, seconds=4.0) as (decoders, (process,)):
         process.suspend()
@@ -161,6 +162,7 @@ def test_a_crowd_is_answered_or_refused_in_time() -> None:
         assert decoders.square(SMALL, 64).size == (64, 64)
 
 
+@pytest.mark.slow
 def test_pictures_together_share_the_time_of_one() -> None:
     with opened(1, seconds=3.0) as (decoders, _):
         with decoders.together():
