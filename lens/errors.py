@@ -1,7 +1,4 @@
-"""The one exception that is shown to people, and paths as people write them."""
-
-import os
-from pathlib import Path
+"""The one exception that is shown to people."""
 
 
 class LensError(Exception):
@@ -9,11 +6,3 @@ class LensError(Exception):
 
     The entry points print the sentence without a traceback and exit with status 2.
     """
-
-
-def at_home(path: str | os.PathLike[str]) -> Path:
-    """`~` and `~NAME` at the start of a path are folders of people; where nobody has that name, it is a file's own."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # ~photo.jpg
-        return Path(path)

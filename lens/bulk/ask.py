@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lens.bulk.whole import write_whole
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home, write_whole
 from lens.index import Reader, open_index
 from lens.index.facets import distinct
 from lens.search import Answer, Embedder, Query, Searcher

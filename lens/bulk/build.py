@@ -15,9 +15,9 @@ from lens.bulk.embedding import Changes, Embeds, How, Waiting, embed
 from lens.bulk.plan import DIGEST, STATE, Plan, check_there, plan
 from lens.bulk.shards import Shards
 from lens.bulk.source import read
-from lens.bulk.whole import write_whole
 from lens.data.catalogue import Catalogue
 from lens.errors import LensError
+from lens.files import write_whole
 from lens.index import EngineSettings, save
 
 Tell = Callable[[str], None]

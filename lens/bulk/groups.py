@@ -11,9 +11,9 @@ from rich.table import Table
 from tqdm import tqdm
 
 from lens.bulk.ask import searcher_of, wide_console
-from lens.bulk.whole import write_whole
 from lens.data.sources import IMAGE_SUFFIXES
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home, write_whole
 from lens.search import Embedder, load_group, save_group
 from lens.search.groups import MOST_EXAMPLES
 

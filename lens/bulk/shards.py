@@ -15,10 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lens.bulk.plan import DIGEST, STATE
-from lens.bulk.whole import write_whole
 from lens.errors import LensError
+from lens.files import sync, write_whole
 from lens.index.checks import check_unit
-from lens.index.exchange import sync
 
 log = logging.getLogger(__name__)
 

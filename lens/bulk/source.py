@@ -6,7 +6,8 @@ from typing import Any
 from lens.config import build
 from lens.config.schema import reader_fields
 from lens.data.catalogue import Catalogue, with_captions
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home
 
 _PLACES = ("root", "path")
 _OWN = tuple(f"lens.data.sources.read_{kind}" for kind in ("folder", "manifest", "fashion_mnist", "rendered"))

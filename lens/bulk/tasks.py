@@ -13,7 +13,8 @@ from lens.bulk.build import Made, build_index, check_free, unreadable_list
 from lens.bulk.embedding import Changes, How
 from lens.bulk.source import source_of
 from lens.bulk.update import update_index, waiting_changes
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home
 from lens.index import EngineSettings, load, open_index, write
 from lens.search.embedder import expected_of
 from lens.tracking import download, find_run, run_config, tracking_uri

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lens.data.catalogue import Catalogue, FileOpener
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home
 from lens.metrics.triplets import triplet_agreement
 from lens.metrics.uncertainty import Interval, interval
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from lens.data.catalogue import COLUMNS, Catalogue, FileOpener
 from lens.data.manifest import Columns, Fields, manifest_fields
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from lens.errors import LensError
+from lens.files import sync
 from lens.index.manifest import CHANGES, read_manifest
 
 T = TypeVar("T")
@@ -140,15 +141,6 @@ def put_in_place(fresh: Path, target: Path) -> None:
             f"({error.strerror or error}); look at the disk."
         ) from error
     shutil.rmtree(old, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's contents, or a folder's names, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _old(target: Path) -> Path:

@@ -122,9 +122,7 @@ def write_manifest(folder: Path, facts: Mapping[str, Any], files: list[str]) -> 
         "bytes": {name: (folder / name).stat().st_size for name in files},
     }
     try:
-        manifest = json.loads(
-            json.dumps(manifest, allow_nan=False)
-        )  # as it will be read: every key is a text
+        manifest = json.loads(json.dumps(manifest, allow_nan=False))  # as it is read: every key a text
         manifest["seal"] = _seal(manifest)
         text = json.dumps(manifest, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:

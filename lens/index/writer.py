@@ -10,11 +10,12 @@ import pandas as pd
 import pyarrow as pa
 
 from lens.errors import LensError
+from lens.files import sync
 from lens.index import changes
 from lens.index.base import BLOCK_ROWS, Base, open_base, write_base
 from lens.index.checks import Array, check_items, check_unit, exactly_unit
 from lens.index.engines import EngineSettings
-from lens.index.exchange import folder_of, fresh_folder, one_sentence, put_in_place, sync, writer_lock
+from lens.index.exchange import folder_of, fresh_folder, one_sentence, put_in_place, writer_lock
 from lens.index.items import from_json, ids_of, table_of, to_json
 from lens.index.manifest import CHANGES, Expected, given
 from lens.index.reader import Reader, read_changes

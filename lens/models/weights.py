@@ -15,7 +15,8 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home
 
 M = TypeVar("M", bound=nn.Module)
 

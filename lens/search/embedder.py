@@ -75,9 +75,8 @@ class Embedder:
         """A digest of the model's weights: that of a run changes when it is resumed."""
         total = hashlib.sha256()
         for name, value in sorted(self.model.state_dict().items()):
-            same = (
-                value.float() if value.is_floating_point() else value
-            )  # trained in half precision, loaded in whole
+            # In float32, as they are loaded, also where the training has them in half of it.
+            same = value.float() if value.is_floating_point() else value
             total.update(f"{name} {list(value.shape)};".encode())
             total.update(same.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return total.hexdigest()

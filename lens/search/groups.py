@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lens.errors import LensError, at_home
-from lens.index.exchange import sync
+from lens.errors import LensError
+from lens.files import at_home, sync
 
 MOST_EXAMPLES = 20
 NEGATIVES = 1000  # items of the index that a probe is trained against

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from PIL import Image
 
 from lens.data.images import ImageSource
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home
 from lens.search.bands import Modality
 from lens.search.groups import Group, load_group
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home
 from lens.index import Reader, open_index
 from lens.search import Embedder, Searcher
 from lens.tracking import RunFacts, run_facts, trained_runs

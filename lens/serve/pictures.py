@@ -17,7 +17,8 @@ from PIL import Image
 
 from lens.data.images import load_rgb
 from lens.data.scan import perceptual_hash
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home
 from lens.index import Reader
 from lens.serve.problems import Missing, Overloaded
 

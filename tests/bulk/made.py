@@ -12,7 +12,7 @@ from lens.bulk.build import Made, build_index
 from lens.bulk.embedding import Changes, How
 from lens.data.catalogue import Catalogue
 from lens.data.sources import ArrayOpener, _table
-from lens.index import EngineSettings
+from lens.index import EngineSettings, load
 from lens.search.embedder import Embedder
 
 SIZE = 32
@@ -87,6 +87,14 @@ def arrays(count: int) -> Catalogue:
     images = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
     table = _table({"path": [f"test/{number}" for number in range(count)], "category": ["shirt"] * count})
     return Catalogue(table, ArrayOpener(images), "arrays")
+
+
+def same_as_at_once(place: Path, source: Path | dict[str, Any], by: Any) -> None:
+    """The index in `place` has the items and vectors of one that is built without a stop."""
+    build(place / "at once", source, by)
+    one, other = load(place / "at once"), load(place / "index")
+    assert list(one.items["item_id"]) == list(other.items["item_id"])
+    assert np.abs(one.vectors - other.vectors).max() < 1e-6
 
 
 def folder_source(root: Path) -> dict[str, Any]:

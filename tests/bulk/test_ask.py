@@ -10,7 +10,8 @@ import pytest
 
 from lens.bulk.ask import _print, _write, fitting, question_of
 from lens.bulk.tasks import verify
-from lens.errors import LensError, at_home
+from lens.errors import LensError
+from lens.files import at_home
 from lens.index import Reader, open_index, save
 from lens.search import Query, Searcher
 

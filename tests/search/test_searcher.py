@@ -2,8 +2,6 @@
 
 import copy
 import json
-import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lens.errors import LensError
-from lens.index import load, open_index, save, write
-from lens.search import Embedder, Group, Query, Searcher, Term, learn, load_group, save_group, search_several
+from lens.index import load, open_index, save
+from lens.search import Embedder, Query, Searcher, Term, search_several
 from tests.search.conftest import Shop, unit
 
 WEIGHT = st.floats(-2, 2).filter(lambda weight: abs(weight) > 0.05)
@@ -152,38 +150,6 @@ def test_expansion_and_re_ranking_answer_with_true_cosines(shop: Shop) -> None:
     assert "rerank" in again.seconds and "rerank" not in plain.seconds
 
 
-def test_several_models_fuse_to_what_both_say(shop: Shop) -> None:
-    ids = shop.catalogue.table["item_id"]
-    query = Query((Term(item=ids[3]),), k=5)
-    answer = search_several(shop.searchers, query)
-    ranks = {
-        name: [one.item_id for one in searcher.search(Query(query.terms, k=71)).results]
-        for name, searcher in shop.searchers.items()
-    }
-    expected = sorted(
-        set(ids) - {ids[3]},
-        key=lambda item: -sum(1 / (61 + ranking.index(item)) for ranking in ranks.values()),
-    )
-    assert [one.item_id for one in answer.results] == expected[:5] and answer.models == ("clip", "resnet")
-    for one in answer.results:
-        cosines = [facts["cosine"] for facts in one.models.values()]
-        assert one.cosine == pytest.approx(np.mean(cosines)) and len(cosines) == 2
-        assert one.models["clip"]["rank"] == ranks["clip"].index(one.item_id) + 1
-
-
-def test_scores_of_several_models_are_standardised(shop: Shop) -> None:
-    ids = shop.catalogue.table["item_id"]
-    answer = search_several(
-        shop.searchers,
-        Query((Term(item=ids[3]),), k=71, fusion="scores", weights={"clip": 2.0}, keep_items=True),
-    )
-    total = np.zeros(72)
-    for name, weight in (("clip", 2 / 3), ("resnet", 1 / 3)):
-        cosines = shop.reader(name).vectors(np.arange(72)) @ shop.reader(name).vectors([3])[0]
-        total += weight * (cosines - cosines.mean()) / cosines.std()
-    assert [one.fused for one in answer.results] == pytest.approx(np.sort(total)[::-1][:71], abs=1e-3)
-
-
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -212,60 +178,6 @@ def test_a_model_and_an_index_of_another_do_not_go_together(shop: Shop) -> None:
         Searcher(shop.searchers["clip"].embedder, shop.reader("resnet"))
 
 
-def test_a_group_is_saved_found_and_refused_elsewhere(shop: Shop, tmp_path: Path) -> None:
-    searcher, table = shop.searchers["resnet"], shop.catalogue.table
-    boots = list(table["item_id"][table["category"] == table["category"][0]])
-    learned = searcher.group("mine", items=boots[:4])
-    read = load_group(save_group(learned, tmp_path / "mine.json"))
-    assert read.name == "mine" and read.examples == 4 and read.threshold == learned.threshold
-    assert (read.prototype == learned.prototype).all()
-    answer = searcher.search(Query.from_dict({"terms": [{"group": str(tmp_path / "mine.json")}], "k": 5}))
-    mean = unit(searcher.reader.vectors(searcher.reader.find(boots[:4])).mean(axis=0))
-    every = searcher.reader.vectors(np.arange(72)) @ mean
-    assert [one.cosine for one in answer.results] == pytest.approx(np.sort(every)[::-1][:5], abs=1e-4)
-    with pytest.raises(LensError, match="learned with run run-resnet"):
-        shop.searchers["clip"].search(Query((Term(group=read),)))
-
-
-def test_a_group_needs_1_to_20_examples(shop: Shop) -> None:
-    ids = list(shop.catalogue.table["item_id"])
-    for many in (0, 21):
-        with pytest.raises(LensError, match=f"has {many} examples"):
-            shop.searchers["resnet"].group("mine", items=ids[:many])
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"threshold": "x"}, {"threshold": None}, {"intercept": None}, {"examples": "x"}, {"examples": 0}, {"name": 3},
-        {"run_id": 3}, {"prototype": [[1.0]]}, {"prototype": []}, {"coefficients": [1.0]}, {"more": 1},
-    ],
-)  # fmt: skip
-def test_a_group_with_damaged_values_is_refused(tmp_path: Path, change: dict) -> None:
-    path = save_group(
-        learn("x", np.eye(1, 4, dtype=np.float32), np.eye(4, dtype=np.float32), run_id="r"), tmp_path / "g"
-    )
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(LensError, match="is not a group"):
-        load_group(path)
-
-
-def test_groups_saved_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
-    group = learn("x", np.eye(1, 4, dtype=np.float32), np.eye(4, dtype=np.float32), run_id="r")
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: save_group(group, tmp_path / "g.json"), range(100)))
-    assert load_group(tmp_path / "g.json").name == "x" and [path.name for path in tmp_path.iterdir()] == [
-        "g.json"
-    ]
-
-
-def test_vectors_of_another_dimension_are_refused_by_a_group() -> None:
-    group = learn("x", np.eye(1, 4, dtype=np.float32), np.eye(4, dtype=np.float32), run_id="r")
-    for by in ("prototype", "probe"):
-        with pytest.raises(LensError, match=r"takes vectors \[N, 4\]"):
-            group.contains(np.eye(3, dtype=np.float32), by)  # type: ignore[arg-type]
-
-
 def test_only_the_proportion_of_weights_counts(shop: Shop) -> None:
     searcher, ids = shop.searchers["resnet"], shop.catalogue.table["item_id"]
     first = searcher.vector(Query((Term(item=ids[0]), Term(item=ids[1], weight=0.5))))
@@ -274,56 +186,8 @@ def test_only_the_proportion_of_weights_counts(shop: Shop) -> None:
         assert again == pytest.approx(first, abs=1e-5)
 
 
-def test_models_in_another_order_say_the_same(shop: Shop) -> None:
-    query = Query((Term(item=shop.catalogue.table["item_id"][8]),), k=20)
-    turned = dict(reversed(shop.searchers.items()))
-    for fusion in ("rrf", "scores"):
-        one, other = (
-            search_several(some, replace(query, fusion=fusion)) for some in (shop.searchers, turned)
-        )
-        assert [result.item_id for result in one.results] == [result.item_id for result in other.results]
-
-
-def test_an_item_of_one_index_alone_is_found_by_it(shop: Shop, tmp_path: Path) -> None:
-    folder = tmp_path / "index"
-    shutil.copytree(shop.folders["clip"], folder)
-    ids = list(shop.catalogue.table["item_id"])
-    nearest = shop.searchers["resnet"].search(Query((Term(item=ids[0]),), k=1)).results[0].item_id
-    with write(folder) as writer:
-        writer.delete([nearest])
-    smaller = Searcher(shop.searchers["clip"].embedder, open_index(folder))
-    both = {"clip": smaller, "resnet": shop.searchers["resnet"]}
-    for fusion in ("rrf", "scores"):
-        answer = search_several(both, Query((Term(item=ids[0]),), k=71, fusion=fusion))
-        found = next(one for one in answer.results if one.item_id == nearest)
-        assert set(found.models) == {"resnet"} and found.cosine == pytest.approx(
-            found.models["resnet"]["cosine"]
-        )
-
-
 def test_an_answer_is_plain_json(shop: Shop) -> None:
     query = Query((Term(item=shop.catalogue.table["item_id"][0]),), k=3)
     for answer in (shop.searchers["clip"].search(query), search_several(shop.searchers, query)):
         read = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
         assert len(read["results"]) == 3 and set(read["results"][0]["models"]) == set(read["models"])
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"format_version": 9}', '{"format_version": 1, "name": "x"}']
-)
-def test_a_damaged_group_is_one_sentence(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "group.json"
-    path.write_text(text)
-    with pytest.raises(LensError, match=r"group\.json is not a group"):
-        load_group(path)
-
-
-def test_a_probe_and_a_prototype_tell_clusters_apart() -> None:
-    random = np.random.default_rng(0)
-    middles = np.repeat(unit(random.normal(size=(4, 32))), 50, axis=0)
-    vectors, label = unit(middles + 0.08 * random.normal(size=middles.shape)), np.repeat(np.arange(4), 50)
-    for shots in (1, 5, 20):
-        group: Group = learn("one", vectors[:shots], vectors[20:], run_id=None)
-        for by in ("prototype", "probe"):
-            told = group.contains(vectors[20:], by)  # type: ignore[arg-type]
-            assert told[label[20:] == 0].mean() > 0.9 and told[label[20:] != 0].mean() < 0.05
